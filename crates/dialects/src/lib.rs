@@ -1,0 +1,1 @@
+//! The faces: Plivo, Vobiz and Bandwidth v1. They translate at the edge and decide nothing that the core decides.

@@ -1,0 +1,1 @@
+//! Everything of the binary that touches the operating system.
