@@ -1,1 +1,30 @@
 //! SIP as RFC 3261 layers it: messages, transactions, dialogs, digest. Pure: no socket, no clock, no task.
+//!
+//! Time, bytes and randomness come in as arguments, values go out. [`Stack`] is the machine; [`message`] reads and
+//! writes what travels; [`framing`] cuts streams into messages; [`digest`] is HTTP Digest as SIP uses it.
+
+pub mod dialog;
+pub mod digest;
+pub mod flow;
+pub mod framing;
+mod invite;
+pub mod message;
+pub mod stack;
+mod transaction;
+
+/// Text inside a message: a cheap slice of the received buffer.
+pub use bytestring::ByteString as Text;
+
+pub use flow::{Flow, FlowId, Transport};
+pub use message::header::{CSeq, Contacts, Header, HeaderError, Malformed, Name, NameAddr, Via};
+pub use message::headers::Headers;
+pub use message::method::Method;
+pub use message::params::Params;
+pub use message::request::{Refusal, Request};
+pub use message::response::Response;
+pub use message::status::Status;
+pub use message::uri::{Scheme, Uri};
+pub use message::{Framing, Limits, Message, ParseError};
+pub use stack::{
+    Command, Config, Destination, EndReason, Event, Input, Output, SessionEvent, SessionId, Stack,
+};

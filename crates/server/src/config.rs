@@ -1,0 +1,278 @@
+//! The configuration: one structure whose doc comments are the manual (`cargo xtask docs` makes docs/configuration.md of
+//! them) and whose defaults are one TOML text. How the layers are read is in `load.rs`.
+
+mod load;
+mod ports;
+
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+pub use self::load::{ConfigError, Layers};
+pub use self::ports::PortRange;
+
+/// The lowest layer: every key with its default. A key that is not here does not exist.
+pub const DEFAULTS: &str = r#"
+log = "info"
+drain_seconds = 30
+
+[http]
+listen = "127.0.0.1:8080"
+public_url = ""
+
+[sip]
+udp = ["127.0.0.1:5060"]
+tcp = ["127.0.0.1:5060"]
+ws = []
+domains = ["offhook.localhost"]
+aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
+app_domain = "app.plivo.com"
+shards = 0
+min_expires = 60
+default_expires = 3600
+max_expires = 7200
+max_bindings = 10
+nonce_seconds = 120
+refused_user_agents = "VaxSIPUserAgent|Ozeki"
+
+[media]
+ip = "127.0.0.1"
+ports = "20000-29999"
+silence_seconds = 60
+
+[store]
+url = "sqlite:./offhook-data/offhook.db"
+durability = "power"
+key = ""
+key_file = ""
+
+[egress]
+allow = []
+
+[plivo]
+password_md5 = true
+
+[limits]
+transactions = 100000
+calls = 10000
+connections = 20000
+connections_per_address = 1024
+body_bytes = 1048576
+fetch_bytes = 1048576
+fetch_seconds = 15
+"#;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What is logged, to standard error: `error`, `warn`, `info`, `debug`, `trace`, or a list by module such as
+    /// `info,sip=debug`. Credentials are never logged; numbers and addresses only from `debug` on.
+    pub log: String,
+    /// How long calls in progress may go on after SIGTERM before they are ended with BYE. New calls are refused at once;
+    /// with no call in progress the program ends at once.
+    pub drain_seconds: u64,
+    /// See the section.
+    pub http: Http,
+    /// See the section.
+    pub sip: Sip,
+    /// See the section.
+    pub media: Media,
+    /// See the section.
+    pub store: Store,
+    /// See the section.
+    pub egress: Egress,
+    /// See the section.
+    pub plivo: Plivo,
+    /// See the section.
+    pub limits: Limits,
+}
+
+/// The REST interface, `GET /health`, and SIP over WebSocket at `/sip`.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on. Port 0 takes a free one; the one in use is in the ready line and in `GET /health`.
+    pub listen: SocketAddr,
+    /// How customers reach this server from outside, for links in answers, such as `https://voice.example.com`. Empty:
+    /// `http://` and the address in use.
+    pub public_url: String,
+}
+
+/// Signalling.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sip {
+    /// Addresses for SIP over UDP. Port 0 takes a free one, and the same number is taken for an entry of `sip.tcp` with
+    /// the same IP and port 0.
+    pub udp: Vec<SocketAddr>,
+    /// Addresses for SIP over TCP.
+    pub tcp: Vec<SocketAddr>,
+    /// Further addresses that serve SIP over WebSocket (RFC 7118) and nothing else, at any path. The HTTP listener serves
+    /// it at `/sip` in any case.
+    pub ws: Vec<SocketAddr>,
+    /// The first entry is the installation's own SIP domain, which the first account gets; it is stored with that account
+    /// and names the digest realm. Further entries are aliases, in addition to `sip.aliases`.
+    pub domains: Vec<String>,
+    /// Domains under which phones of the vendors' customers look for their registrar. In them only a user name that
+    /// exactly one domain has is found. Replace the list to drop the built-in ones.
+    pub aliases: Vec<String>,
+    /// The domain of application addresses (`sip:{application}@…`).
+    pub app_domain: String,
+    /// Threads for signalling. 0: one for each processor.
+    pub shards: u8,
+    /// The shortest registration that is granted, in seconds; a shorter wish is answered 423 (RFC 3261 §10.3).
+    pub min_expires: u32,
+    /// Seconds granted to a phone that names no expiry.
+    pub default_expires: u32,
+    /// The longest registration that is granted, in seconds; a longer wish is cut to it.
+    pub max_expires: u32,
+    /// Phones (bindings) that one endpoint may have at a time.
+    pub max_bindings: usize,
+    /// Seconds for which a digest nonce is taken; after that the phone is asked again with `stale=true`.
+    pub nonce_seconds: u64,
+    /// User agents that are answered 403: alternatives divided by `|`, found anywhere in the User-Agent value.
+    pub refused_user_agents: String,
+}
+
+/// The media relay.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Media {
+    /// The IP address that phones are told to send RTP to. It has to be an address of this machine, or one that reaches it.
+    pub ip: IpAddr,
+    /// UDP ports for RTP and RTCP, two for each leg of a call, as `first-last`.
+    pub ports: PortRange,
+    /// A leg from which no RTP has come for so long, and that is not on hold, is gone: the call is ended.
+    pub silence_seconds: u64,
+}
+
+/// Where accounts, endpoints, registrations and call records are kept.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The database: `sqlite:` and the path of a file, which is made when it is absent.
+    pub url: String,
+    /// What an acknowledged write survives: `power` (the loss of power: each commit is synced) or `process` (the end of
+    /// the program, `kill -9` included).
+    pub durability: Durability,
+    /// The key that seals passwords and tokens in the database: 64 hexadecimal digits. Empty: `store.key_file` is used.
+    pub key: String,
+    /// A file with such a key. Empty: `offhook.key` beside the database. The file is made with mode 0600 on first start; whoever
+    /// loses it loses every password, so keep a copy.
+    pub key_file: String,
+}
+
+/// What an acknowledged write survives.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The loss of power.
+    Power,
+    /// The end of the program.
+    Process,
+}
+
+/// The server's requests to customers' URLs (`answer_url`, `hangup_url` and the like).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Private networks that such requests may reach, in CIDR notation. All private, link-local, loopback and metadata
+    /// addresses are refused otherwise, after DNS and at each redirect. `offhook dev` allows loopback.
+    pub allow: Vec<IpNet>,
+}
+
+/// The Plivo face.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plivo {
+    /// Whether an endpoint shows the MD5 of its password as `password`, as the vendor documents.
+    pub password_md5: bool,
+}
+
+/// Limits: each is answered with the right status when it is reached.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// SIP transactions at a time, in all shards together; beyond it requests are answered 503.
+    pub transactions: usize,
+    /// Calls at a time; beyond it an INVITE is answered 503.
+    pub calls: usize,
+    /// TCP connections (SIP, WebSocket and HTTP together) at a time; beyond it new ones are closed.
+    pub connections: usize,
+    /// TCP connections of one address (IPv6: of one /64 network) at a time; beyond it new ones are closed.
+    pub connections_per_address: usize,
+    /// Size of an HTTP request's body; beyond it the answer is 413.
+    pub body_bytes: usize,
+    /// Size of the document that a customer's URL may answer with.
+    pub fetch_bytes: usize,
+    /// Seconds that one request to a customer's URL may take from connecting to the last byte.
+    pub fetch_seconds: u64,
+}
+
+impl Config {
+    /// The own SIP domain: the first of `sip.domains`, in lower case.
+    pub fn own_domain(&self) -> String {
+        self.sip.domains.first().map(|domain| domain.to_ascii_lowercase()).unwrap_or_default()
+    }
+
+    /// All alias domains in lower case, without the own one and without repetition.
+    pub fn alias_domains(&self) -> Vec<String> {
+        let own = self.own_domain();
+        let mut aliases = Vec::new();
+        for alias in self.sip.domains.iter().skip(1).chain(&self.sip.aliases) {
+            let alias = alias.to_ascii_lowercase();
+            if alias != own && !aliases.contains(&alias) {
+                aliases.push(alias);
+            }
+        }
+        aliases
+    }
+
+    /// The number of signalling threads.
+    pub fn shards(&self) -> u8 {
+        if self.sip.shards > 0 {
+            return self.sip.shards;
+        }
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
+        u8::try_from(processors).unwrap_or(u8::MAX)
+    }
+
+    /// The configuration as TOML, without its secrets: what `check-config` prints.
+    pub fn masked(&self) -> String {
+        let mut shown = self.clone();
+        if !shown.store.key.is_empty() {
+            shown.store.key = "***".into();
+        }
+        toml::to_string_pretty(&shown).unwrap_or_else(|error| format!("# {error}"))
+    }
+
+    /// What the types cannot say.
+    fn validate(self) -> Result<Self, ConfigError> {
+        let wrong = |key: &str, why: &str| Err(ConfigError::Value { key: key.into(), why: why.into() });
+        if self.sip.domains.iter().chain(&self.sip.aliases).any(|domain| domain.trim().is_empty()) {
+            return wrong("sip.domains", "a domain is empty");
+        }
+        if self.sip.domains.is_empty() {
+            return wrong("sip.domains", "the installation needs a domain of its own: name at least one");
+        }
+        if self.sip.udp.is_empty() && self.sip.tcp.is_empty() {
+            return wrong("sip.udp", "no SIP listener is left: give sip.udp or sip.tcp an address");
+        }
+        let expires = &self.sip;
+        if !(expires.min_expires <= expires.default_expires && expires.default_expires <= expires.max_expires) {
+            return wrong("sip.default_expires", "it must lie between sip.min_expires and sip.max_expires");
+        }
+        if self.media.ip.is_unspecified() {
+            return wrong("media.ip", "phones need an address to send to: name one of this machine, not 0.0.0.0");
+        }
+        if !self.store.key.is_empty() && (self.store.key.len() != 64 || hex::decode(&self.store.key).is_err()) {
+            return wrong("store.key", "a key is 64 hexadecimal digits, such as `openssl rand -hex 32` prints");
+        }
+        if !self.http.public_url.is_empty() && !self.http.public_url.starts_with("http") {
+            return wrong("http.public_url", "it begins with http:// or https://");
+        }
+        Ok(self)
+    }
+}

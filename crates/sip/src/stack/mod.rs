@@ -1,0 +1,339 @@
+//! `sip::Stack`: bytes, commands and due times in; bytes and events out (RFC 3261 §17, §12, §13).
+//!
+//! The stack owns the timer wheel, the transactions and the INVITE sessions of one shard. Requests outside of a
+//! dialog are handed up with no state kept (RFC 3261 §8.2.7); `Command::Accept` turns an INVITE into a session.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+
+use crate::{Flow, FlowId, Header, Request, Response, Status, Text};
+
+/// The SIP machine of one shard: RFC 3261 §17 transactions, §12 dialogs and §13 INVITE sessions.
+#[derive(Debug)]
+pub struct Stack {
+    config: Config,
+    rng: ChaCha12Rng,
+}
+
+impl Stack {
+    /// Makes an empty stack that draws its tags and branches from `rng`.
+    pub fn new(config: Config, rng: ChaCha12Rng) -> Self {
+        Self { config, rng }
+    }
+
+    /// Makes exactly one change; drain [`Stack::poll_output`] afterwards.
+    pub fn handle(&mut self, _now: Instant, _input: Input) {}
+
+    /// Takes the next thing to do for the world outside.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        None
+    }
+
+    /// Tells when [`Input::Tick`] is due at the latest.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Counts the sessions that are alive.
+    pub fn sessions(&self) -> usize {
+        0
+    }
+
+    /// Counts the transactions that are alive.
+    pub fn transactions(&self) -> usize {
+        0
+    }
+}
+
+/// What a [`Stack`] must know at its start.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Number of this shard: first two hex digits of our tags, branches and Call-IDs.
+    pub shard: u8,
+    /// RTT estimate, RFC 3261 §17.1.1.1: 500 ms.
+    pub t1: Duration,
+    /// Longest interval between retransmissions, RFC 3261 §17.1.2.2: 4 s.
+    pub t2: Duration,
+    /// Longest life of a message in the network, RFC 3261 §17.1.2.2: 5 s.
+    pub t4: Duration,
+    /// Transactions alive at once; more are refused with 503.
+    pub max_transactions: usize,
+    /// Sessions alive at once; more are refused with 503.
+    pub max_sessions: usize,
+    /// Value of Server and User-Agent.
+    pub product: Text,
+}
+
+impl Config {
+    /// The RFC's timer values and generous limits for the shard of this number.
+    pub fn for_shard(shard: u8) -> Self {
+        Self {
+            shard,
+            t1: Duration::from_millis(500),
+            t2: Duration::from_secs(4),
+            t4: Duration::from_secs(5),
+            max_transactions: 100_000,
+            max_sessions: 20_000,
+            product: Text::from_static("Offhook"),
+        }
+    }
+}
+
+/// One INVITE dialog usage, which is one leg on the wire; bits 56..64 are the shard, the caller chooses the rest.
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SessionId(pub u64);
+
+/// What can happen to a [`Stack`].
+#[derive(Debug)]
+pub enum Input {
+    /// One whole message arrived on a flow.
+    Received {
+        /// Where it came from and went to.
+        flow: Flow,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A stream connection is gone.
+    FlowClosed(FlowId),
+    /// Somebody above wants something.
+    Command(Command),
+    /// The time of [`Stack::poll_timeout`] has come.
+    Tick,
+}
+
+/// What a [`Stack`] wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Bytes for the wire.
+    Send {
+        /// The flow that carries them.
+        flow: Flow,
+        /// One whole message.
+        bytes: Bytes,
+    },
+    /// Something to tell the layer above.
+    Event(Event),
+    /// A message that belongs to a dialog or transaction of another shard.
+    Handoff {
+        /// The shard that owns it.
+        shard: u8,
+        /// As in [`Input::Received`].
+        flow: Flow,
+        /// As in [`Input::Received`].
+        bytes: Bytes,
+    },
+}
+
+/// What the layer above may ask of a [`Stack`].
+#[derive(Debug)]
+pub enum Command {
+    /// Answers an [`Event::Request`] statelessly (RFC 3261 §8.2.7).
+    Reply {
+        /// The flow of the request.
+        flow: Flow,
+        /// The answer; Via gets its received and rport here (RFC 3581 §4).
+        response: Response,
+    },
+    /// Makes the INVITE server transaction and the session of an [`Event::Request`], and sends 100.
+    Accept {
+        /// Number of the new session.
+        session: SessionId,
+        /// The INVITE as it came.
+        request: Request,
+        /// The flow of the request.
+        flow: Flow,
+    },
+    /// Sends a provisional answer to the pending INVITE.
+    Ring {
+        /// The session.
+        session: SessionId,
+        /// 180, 183, …
+        status: Status,
+        /// Early media description.
+        sdp: Option<Bytes>,
+        /// More headers.
+        headers: Vec<Header>,
+    },
+    /// Answers the pending INVITE or re-INVITE with 200, and again until its ACK comes (RFC 3261 §13.3.1.4).
+    Answer {
+        /// The session.
+        session: SessionId,
+        /// Our answer, or our offer when the INVITE had none.
+        sdp: Option<Bytes>,
+        /// More headers.
+        headers: Vec<Header>,
+    },
+    /// Refuses the pending INVITE or re-INVITE.
+    Refuse {
+        /// The session.
+        session: SessionId,
+        /// 300 to 699.
+        status: Status,
+        /// Reason phrase, when the default one will not do.
+        reason: Option<Text>,
+        /// More headers.
+        headers: Vec<Header>,
+    },
+    /// Calls somebody.
+    Invite {
+        /// Number of the new session.
+        session: SessionId,
+        /// Where to.
+        to: Destination,
+        /// From value without tag.
+        from: Text,
+        /// To value without tag.
+        to_value: Text,
+        /// Our offer.
+        sdp: Option<Bytes>,
+        /// More headers.
+        headers: Vec<Header>,
+        /// User part of the Contact.
+        contact_user: Text,
+    },
+    /// Changes an established session (RFC 3261 §14.1).
+    Reinvite {
+        /// The session.
+        session: SessionId,
+        /// Our offer.
+        sdp: Option<Bytes>,
+    },
+    /// Ends a session by whatever ends it in its state: BYE, CANCEL or 480.
+    Hangup {
+        /// The session.
+        session: SessionId,
+        /// More headers, for example Reason.
+        headers: Vec<Header>,
+    },
+}
+
+/// Where an outgoing request goes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// The flow that carries it.
+    pub flow: Flow,
+    /// Request-URI.
+    pub uri: Text,
+    /// Route values, first hop first.
+    pub route: Vec<Text>,
+}
+
+/// What a [`Stack`] tells the layer above.
+#[derive(Debug)]
+pub enum Event {
+    /// A valid request outside of a dialog; no state is held and nothing was answered.
+    Request {
+        /// The request.
+        request: Request,
+        /// The flow it came on.
+        flow: Flow,
+    },
+    /// The stack refused something by itself; for logs and counters.
+    Rejected {
+        /// The flow it came on.
+        flow: Flow,
+        /// The status it was answered with.
+        status: Status,
+        /// Why.
+        why: &'static str,
+    },
+    /// Something happened to a session.
+    Session {
+        /// The session.
+        session: SessionId,
+        /// What happened.
+        event: SessionEvent,
+    },
+    /// A limit refused Accept (503 was sent) or Invite (nothing was sent); the session does not exist.
+    NoRoom {
+        /// The session that was asked for.
+        session: SessionId,
+    },
+}
+
+/// What happens to a session.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// A provisional answer to our INVITE, other than 100.
+    Ringing {
+        /// Its status.
+        status: Status,
+        /// Its body when it is a session description.
+        sdp: Option<Bytes>,
+        /// The whole answer.
+        response: Response,
+    },
+    /// The first 2xx to our INVITE; its ACK is sent.
+    Answered {
+        /// Its body when it is a session description.
+        sdp: Option<Bytes>,
+        /// The whole answer.
+        response: Response,
+    },
+    /// Our INVITE failed for good: 408 on Timer B, 503 on a lost flow, 487 after CANCEL. The session is gone.
+    Failed {
+        /// Why.
+        status: Status,
+        /// The answer, when there was one.
+        response: Option<Response>,
+    },
+    /// CANCEL came for the pending INVITE; 200 and 487 are sent. The session is gone.
+    Cancelled {
+        /// Value of its Reason header (RFC 3326 §2).
+        reason: Option<Text>,
+    },
+    /// The ACK for our 2xx came.
+    Confirmed {
+        /// The answer to an offer that our 2xx made.
+        sdp: Option<Bytes>,
+    },
+    /// A re-INVITE, or an UPDATE with an offer, wants Answer or Refuse.
+    Offered {
+        /// The offer; `None` asks for ours.
+        sdp: Option<Bytes>,
+    },
+    /// Our re-INVITE was answered.
+    Reanswered {
+        /// The answer.
+        sdp: Option<Bytes>,
+    },
+    /// Our re-INVITE failed; the session goes on as it was.
+    ReofferFailed {
+        /// Why.
+        status: Status,
+    },
+    /// The other side ended the session, or it died. The session is gone.
+    Ended {
+        /// Why.
+        why: EndReason,
+    },
+    /// An INFO came inside the dialog and is answered with 200 (RFC 6086 §4.2.2).
+    Info {
+        /// Value of its Content-Type.
+        content_type: Text,
+        /// Its body.
+        body: Bytes,
+    },
+}
+
+/// Why an established session ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum EndReason {
+    /// BYE came.
+    Bye {
+        /// Value of its Reason header (RFC 3326 §2).
+        reason: Option<Text>,
+    },
+    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4).
+    NoAck,
+    /// The flow is gone and nothing else leads to the other side.
+    TransportLost,
+    /// A re-INVITE was answered 481 or 408, or never (RFC 3261 §14.1).
+    ReinviteTimeout481,
+    /// The refresher did not refresh (RFC 4028 §10).
+    SessionExpired,
+    /// Our own Hangup is through: the BYE was answered or timed out.
+    HungUp,
+}
