@@ -154,11 +154,12 @@ class Phone:
     def hang_up(self):
         self.command("hangup")
 
-    def heard(self):
-        """Samples and rate of what was received in the last call."""
+    def hears(self, hz, seconds):
+        """Asserts that `hz` was heard for `seconds` without a gap over 60 ms (a re-INVITE begins a new recording)."""
         recordings = sorted(self.folder.glob("dump-*-dec.wav"))
         assert recordings, f"{self.username} recorded nothing:\n{self.output()}"
-        return audio.read(recordings[-1])
+        runs = [audio.tone_run(*audio.read(r), hz) for r in recordings]
+        assert max(runs) >= seconds, f"{self.username} heard {hz} Hz for {runs} s, wanted {seconds} s"
 
     def stop(self):
         if self.process.poll() is None:

@@ -27,8 +27,8 @@ async function run() {
   out.domains = (await client.Domain.list()).domains.filter((d) => d.id === domain.id);
   out.domainTwice = await refusal(client.Domain.create({ name: "acme-lab" }));
 
-  const create = (name, more) => client.Endpoint.create(Object.assign(
-    { domainId: domain.id, name, credentials: { password: "s3same!" } }, more));
+  const create = (name, more) => client.Endpoint.create(domain.id, Object.assign(
+    { name, credentials: { password: "s3same!" } }, more));
   const endpoint = await create("front_desk", { description: "Lobby phone", applicationId: app.id, enabled: "true" });
   out.endpoint = await client.Endpoint.get(domain.id, endpoint.id);
   out.endpointTwice = await refusal(create("front_desk"));

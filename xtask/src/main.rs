@@ -1,1 +1,41 @@
-fn main() {}
+//! `cargo xtask`: what the project checks and generates about itself. A module per command.
+
+mod bench;
+mod check;
+mod docs;
+mod rfc;
+mod tree;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks and generated documents of the project", disable_version_flag = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Refuses what the architecture forbids: edges between crates, words in pure crates, files too long, stale documents
+    Check,
+    /// Writes docs/configuration.md from the doc comments of the configuration
+    Docs,
+    /// Lists the cited RFC sections: where implemented, where tested
+    Rfc {
+        /// Only this RFC, such as 3261
+        number: Option<u32>,
+    },
+    /// Measures against the figures of docs/performance.md
+    Bench(bench::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = tree::root();
+    match Arguments::parse().command {
+        Command::Check => check::run(&root),
+        Command::Docs => docs::run(&root),
+        Command::Rfc { number } => rfc::run(&root, number),
+        Command::Bench(arguments) => bench::run(&root, &arguments),
+    }
+}

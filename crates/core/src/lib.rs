@@ -1,1 +1,25 @@
 //! Joins the pure crates with the store: directory, registrar, calls. No vendor word in it, no listening socket.
+//!
+//! [`Core::start`] makes it from its parts. Signalling threads ask [`Uas::request`] synchronously and report to [`Calls`];
+//! what must wait (a commit, HTTP, a call) answers later through [`Signalling`]. [`Directory`] is what REST works on.
+
+pub mod calls;
+mod clock;
+pub mod directory;
+pub mod error;
+mod handles;
+pub mod registrar;
+pub mod settings;
+mod start;
+mod uas;
+
+pub use calls::Calls;
+pub use calls::dialect::{AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload};
+pub use clock::Clock;
+pub use directory::Directory;
+pub use error::Error;
+pub use handles::{Closed, MediaHandle, Signalling};
+pub use registrar::{Location, Registrar};
+pub use settings::Settings;
+pub use start::Core;
+pub use uas::{Decision, Uas};

@@ -59,7 +59,7 @@ calls = 10000
 connections = 20000
 connections_per_address = 1024
 body_bytes = 1048576
-fetch_bytes = 1048576
+fetch_bytes = 100000
 fetch_seconds = 15
 "#;
 
@@ -267,8 +267,11 @@ impl Config {
         if self.media.ip.is_unspecified() {
             return wrong("media.ip", "phones need an address to send to: name one of this machine, not 0.0.0.0");
         }
-        if !self.store.key.is_empty() && (self.store.key.len() != 64 || hex::decode(&self.store.key).is_err()) {
+        if !self.store.key.is_empty() && store::SealKey::from_text(&self.store.key).is_err() {
             return wrong("store.key", "a key is 64 hexadecimal digits, such as `openssl rand -hex 32` prints");
+        }
+        if !self.store.url.starts_with("sqlite:") {
+            return wrong("store.url", "it is `sqlite:` and the path of a file");
         }
         if !self.http.public_url.is_empty() && !self.http.public_url.starts_with("http") {
             return wrong("http.public_url", "it begins with http:// or https://");

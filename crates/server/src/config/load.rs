@@ -113,6 +113,12 @@ fn merge_file(merged: &mut Table, defaults: &Table, path: &Path) -> Result<(), C
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
     let table: Table =
         text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })?;
+    let sections = table.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name);
+    if let Some(name) = sections.into_iter().find(|name| !defaults.get(*name).is_some_and(Value::is_table)) {
+        let known = defaults.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name.clone());
+        let nearest = known.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
+        return Err(unknown(name, &path.display().to_string(), &nearest.filter(|near| likeness(near, name) > 0.5), str::to_owned));
+    }
     for (key, value) in leaves(&table) {
         if lookup(defaults, &key).is_none() {
             return Err(unknown(&key, &path.display().to_string(), &nearest(defaults, &key), str::to_owned));
@@ -187,17 +193,18 @@ fn set(table: &mut Table, key: &str, value: Value) {
 
 fn nearest(defaults: &Table, key: &str) -> Option<String> {
     let bare = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    let likeness = |known: &str| {
-        let whole = strsim::normalized_damerau_levenshtein(known, key);
-        // A right name in the wrong section is nearer than its letters say.
-        whole.max(0.9 * strsim::normalized_damerau_levenshtein(&bare(known), &bare(key)))
-    };
+    // A right name in the wrong section is nearer than its letters say.
+    let near = |known: &str| likeness(known, key).max(0.9 * likeness(&bare(known), &bare(key)));
     leaves(defaults)
         .into_iter()
-        .map(|(known, _)| (likeness(&known), known))
+        .map(|(known, _)| (near(&known), known))
         .filter(|(likeness, _)| *likeness > 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
+}
+
+fn likeness(one: &str, other: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(one, other)
 }
 
 fn unknown(key: &str, place: &str, nearest: &Option<String>, spell: impl Fn(&str) -> String) -> ConfigError {
@@ -279,8 +286,12 @@ mod tests {
             "unknown key `http.ports` in FILE; did you mean `media.ports`?"
         );
         assert_eq!(
-            with_file("[qqq]\nzzzzzzzz = 1\n").unwrap_err(),
-            "unknown key `qqq.zzzzzzzz` in FILE; docs/configuration.md lists all keys"
+            with_file("[htttp]\n").unwrap_err(),
+            "unknown key `htttp` in FILE; did you mean `http`?"
+        );
+        assert_eq!(
+            with_file("[sip]\nzzzzzzzzzz = 1\n").unwrap_err(),
+            "unknown key `sip.zzzzzzzzzz` in FILE; docs/configuration.md lists all keys"
         );
     }
 

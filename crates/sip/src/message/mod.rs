@@ -8,6 +8,8 @@ pub mod headers;
 pub mod method;
 pub mod params;
 mod parse;
+#[cfg(test)]
+mod properties;
 pub mod request;
 pub mod response;
 pub mod status;
@@ -21,7 +23,7 @@ use crate::message::request::Request;
 use crate::message::response::Response;
 use crate::message::status::Status;
 
-pub(crate) use parse::content_length;
+pub(crate) use parse::{content_length, head_end};
 
 /// A SIP message (RFC 3261 §7).
 #[derive(Clone, Debug)]

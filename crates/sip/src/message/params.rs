@@ -3,7 +3,9 @@
 use std::fmt;
 
 use crate::Text;
-use crate::message::grammar::{find_outside, is_token, quoted_end, slice, split_off, trim, unquote};
+use crate::message::grammar::{
+    find_outside, is_token, quoted_end, slice, split_off, trim, unquote,
+};
 
 /// The parameters of a header value as sent: the text after the first `;`, read when asked.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -80,7 +82,8 @@ impl Params {
 
     /// Sets a parameter where it stands, or adds it at the end. The value must already be quoted if it has to be.
     pub fn set(&mut self, name: &str, value: Option<&str>) {
-        let mut text = String::with_capacity(self.0.len() + name.len() + value.map_or(0, str::len) + 2);
+        let mut text =
+            String::with_capacity(self.0.len() + name.len() + value.map_or(0, str::len) + 2);
         let mut found = false;
         for (known, old) in self.iter() {
             if known.eq_ignore_ascii_case(name) {
@@ -173,6 +176,9 @@ mod tests {
         params.set("rport", Some("5060"));
         params.set("received", Some("192.0.2.1"));
         params.remove("x");
-        assert_eq!(params.to_string(), ";branch=z9;rport=5060;received=192.0.2.1");
+        assert_eq!(
+            params.to_string(),
+            ";branch=z9;rport=5060;received=192.0.2.1"
+        );
     }
 }

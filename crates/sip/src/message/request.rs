@@ -133,7 +133,9 @@ mod tests {
         let mut request = Request::new(Method::Invite, "sip:b@example.com");
         request.headers.push(Name::Via, "SIP/2.0/UDP a;branch=1");
         request.headers.push(Name::Via, "SIP/2.0/UDP b;branch=2");
-        request.headers.push(Name::From, "<sip:a@example.com>;tag=1");
+        request
+            .headers
+            .push(Name::From, "<sip:a@example.com>;tag=1");
         request.headers.push(Name::To, "<sip:b@example.com>");
         request.headers.push(Name::CallId, "c");
         request.headers.push(Name::CSeq, "1 INVITE");
@@ -142,12 +144,18 @@ mod tests {
         request.headers.push(Name::Contact, "<sip:a@1.2.3.4>");
         let names = |status| -> Vec<String> {
             let response = request.respond(status);
-            let names = response.headers.iter().map(|header| header.name.to_string());
+            let names = response
+                .headers
+                .iter()
+                .map(|header| header.name.to_string());
             names.collect()
         };
         let always = ["Via", "Via", "From", "To", "Call-ID", "CSeq"];
         assert_eq!(names(Status::BUSY_HERE), always);
         assert_eq!(names(Status::OK), [&always[..], &["Record-Route"]].concat());
-        assert_eq!(names(Status::TRYING), [&always[..], &["Timestamp"]].concat());
+        assert_eq!(
+            names(Status::TRYING),
+            [&always[..], &["Timestamp"]].concat()
+        );
     }
 }

@@ -35,11 +35,11 @@ names! {
     Date "Date",
     From "From",
     Path "Path",
-    Allow "Allow",
     CSeq "CSeq",
+    Allow "Allow",
     Event "Event",
-    MinSe "Min-SE",
     Route "Route",
+    MinSe "Min-SE",
     Accept "Accept",
     Reason "Reason",
     Server "Server",
@@ -47,10 +47,10 @@ names! {
     Contact "Contact",
     Expires "Expires",
     Privacy "Privacy",
-    ReferTo "Refer-To",
     Require "Require",
     Subject "Subject",
     Warning "Warning",
+    ReferTo "Refer-To",
     Identity "Identity",
     Priority "Priority",
     Replaces "Replaces",
@@ -59,33 +59,143 @@ names! {
     Timestamp "Timestamp",
     Supported "Supported",
     AlertInfo "Alert-Info",
+    UserAgent "User-Agent",
     ReferredBy "Referred-By",
     MinExpires "Min-Expires",
     RetryAfter "Retry-After",
-    UserAgent "User-Agent",
+    Unsupported "Unsupported",
     ContentType "Content-Type",
     AllowEvents "Allow-Events",
     HistoryInfo "History-Info",
     MaxForwards "Max-Forwards",
     RecordRoute "Record-Route",
-    Unsupported "Unsupported",
     Organization "Organization",
+    MimeVersion "MIME-Version",
     ServiceRoute "Service-Route",
     Authorization "Authorization",
-    ContentLength "Content-Length",
     ProxyRequire "Proxy-Require",
+    ContentLength "Content-Length",
+    AcceptContact "Accept-Contact",
     SessionExpires "Session-Expires",
     RemotePartyId "Remote-Party-ID",
-    WwwAuthenticate "WWW-Authenticate",
-    AuthenticationInfo "Authentication-Info",
-    ContentDisposition "Content-Disposition",
-    ProxyAuthenticate "Proxy-Authenticate",
-    ProxyAuthorization "Proxy-Authorization",
-    SubscriptionState "Subscription-State",
-    PPreferredIdentity "P-Preferred-Identity",
-    PAssertedIdentity "P-Asserted-Identity",
     AcceptEncoding "Accept-Encoding",
     AcceptLanguage "Accept-Language",
+    WwwAuthenticate "WWW-Authenticate",
     ContentEncoding "Content-Encoding",
-    MimeVersion "MIME-Version",
+    ProxyAuthenticate "Proxy-Authenticate",
+    SubscriptionState "Subscription-State",
+    AuthenticationInfo "Authentication-Info",
+    ContentDisposition "Content-Disposition",
+    ProxyAuthorization "Proxy-Authorization",
+    PAssertedIdentity "P-Asserted-Identity",
+    PPreferredIdentity "P-Preferred-Identity",
+}
+
+/// The longest name of the list.
+const LONGEST: usize = 20;
+
+/// Where the names of each length begin in the list.
+static BEGINS: [usize; LONGEST + 2] = {
+    let mut begins = [0; LONGEST + 2];
+    let mut length = 0;
+    let mut at = 0;
+    while length < begins.len() {
+        while at < KNOWN.len() && KNOWN[at].1.len() < length {
+            at += 1;
+        }
+        begins[length] = at;
+        length += 1;
+    }
+    assert!(begins[LONGEST + 1] == KNOWN.len(), "LONGEST is too small");
+    begins
+};
+
+impl Name {
+    /// Makes a name of text; the caller has checked that it is a token.
+    pub fn new(name: &Text) -> Self {
+        Self::known(name).unwrap_or_else(|| Self::Other(name.clone()))
+    }
+
+    /// Recognises a name, its compact form too (RFC 3261 §7.3.3).
+    pub(crate) fn known(name: &str) -> Option<Self> {
+        if let &[letter] = name.as_bytes() {
+            return Self::compact(letter);
+        }
+        let begin = *BEGINS.get(name.len())?;
+        let end = *BEGINS.get(name.len() + 1)?;
+        KNOWN
+            .get(begin..end)?
+            .iter()
+            .find(|(_, text)| text.eq_ignore_ascii_case(name))
+            .map(|(known, _)| known.clone())
+    }
+
+    fn compact(letter: u8) -> Option<Self> {
+        Some(match letter.to_ascii_lowercase() {
+            b'a' => Self::AcceptContact,
+            b'b' => Self::ReferredBy,
+            b'c' => Self::ContentType,
+            b'e' => Self::ContentEncoding,
+            b'f' => Self::From,
+            b'i' => Self::CallId,
+            b'k' => Self::Supported,
+            b'l' => Self::ContentLength,
+            b'm' => Self::Contact,
+            b'o' => Self::Event,
+            b'r' => Self::ReferTo,
+            b's' => Self::Subject,
+            b't' => Self::To,
+            b'u' => Self::AllowEvents,
+            b'v' => Self::Via,
+            b'x' => Self::SessionExpires,
+            b'y' => Self::Identity,
+            _ => return None,
+        })
+    }
+}
+
+impl From<&str> for Name {
+    fn from(name: &str) -> Self {
+        Self::known(name).unwrap_or_else(|| Self::Other(name.into()))
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Other(a), Self::Other(b)) => a.eq_ignore_ascii_case(b),
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+impl Eq for Name {}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_list_is_in_the_order_of_length_and_every_name_is_found() {
+        assert!(KNOWN.is_sorted_by_key(|(_, text)| text.len()));
+        for (name, text) in KNOWN {
+            assert_eq!(&Name::from(&*text.to_ascii_uppercase()), name);
+        }
+    }
+
+    #[test]
+    fn compact_forms_and_case_are_folded() {
+        assert_eq!(Name::from("v"), Name::Via);
+        assert_eq!(Name::from("L"), Name::ContentLength);
+        assert_eq!(Name::from("mAX-fORWARDS"), Name::MaxForwards);
+        assert_eq!(Name::from("X-Abc"), Name::Other("x-aBC".into()));
+        assert_ne!(Name::from("z"), Name::Via);
+        assert_eq!(Name::from("X-Abc").to_string(), "X-Abc");
+    }
 }

@@ -1,0 +1,220 @@
+//! Who sends a request: RFC 3261 §22, RFC 7616, RFC 8760. One check for REGISTER (401) and INVITE (407).
+//!
+//! Nonces are checked without memory. An unknown user costs the same digest as a wrong password and gets the same answer.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use call::Now;
+use sip::digest::{self, Credentials, NonceId, Nonces, Validity};
+use sip::{Flow, Method, Name, Request, Response, Status, Text, Uri};
+
+use crate::directory::{Host, Subscriber};
+use crate::registrar::replay::{Fingerprint, Replays, Use};
+use crate::{Directory, Settings};
+
+/// A user who proved the password.
+#[derive(Clone, Debug)]
+pub(crate) struct Authenticated {
+    /// Who it is.
+    pub(crate) subscriber: Arc<Subscriber>,
+    /// The nonce it was proved with.
+    pub(crate) nonce: NonceId,
+    /// Its count.
+    pub(crate) count: u32,
+    /// Whether the same request was answered before; `pending`: it waits for its commit.
+    pub(crate) again: Option<Pending>,
+}
+
+/// Whether the answer to a request that came again still waits for its commit.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pending(pub(crate) bool);
+
+/// Checks digests and makes challenges.
+#[derive(Clone)]
+pub(crate) struct Authenticator(Arc<Inner>);
+
+struct Inner {
+    settings: Arc<Settings>,
+    directory: Directory,
+    nonces: Nonces,
+    replays: Replays,
+    salt: AtomicU64,
+    tags: RandomState,
+    /// The HA1 that an unknown user is checked against; no password has it.
+    nobody: String,
+}
+
+impl fmt::Debug for Authenticator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Authenticator")
+    }
+}
+
+/// Seconds since 1970, as nonces count them.
+pub(crate) fn seconds(now: &Now) -> u64 {
+    u64::try_from(now.wall.as_second()).unwrap_or_default()
+}
+
+impl Authenticator {
+    /// Makes one whose nonces are sealed with `key`; those of another key are invented ones.
+    pub(crate) fn new(settings: Arc<Settings>, directory: Directory, key: [u8; 32]) -> Self {
+        let nobody = digest::ha1(settings.algorithm, b"", "", &key);
+        Self(Arc::new(Inner {
+            nonces: Nonces::new(key, settings.nonce_lifetime),
+            replays: Replays::default(),
+            salt: AtomicU64::new(0),
+            tags: RandomState::new(),
+            nobody,
+            settings,
+            directory,
+        }))
+    }
+
+    /// Finds out who sends the request, or how it is to be answered. `host` is the lower-case name that its users are
+    /// looked up under.
+    pub(crate) fn check(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+        host_name: &str,
+        host: &Host,
+    ) -> Result<Authenticated, Box<Response>> {
+        let challenge = |stale| Err(Box::new(self.challenge(now, shard, request, flow, host, stale)));
+        let Some(credentials) = self.credentials(request, &host.realm) else {
+            return challenge(false);
+        };
+        // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
+        if !is_about(&credentials.uri, request) {
+            return Err(Box::new(self.respond(shard, request, Status::BAD_REQUEST)));
+        }
+        let realm: &str = &host.realm;
+        let subscriber = self.0.directory.subscriber(host_name, &credentials.username);
+        let ha1 = subscriber
+            .as_ref()
+            .and_then(|subscriber| subscriber.ha1(realm, self.0.settings.algorithm))
+            .unwrap_or(&self.0.nobody);
+        let proved = credentials.verify(ha1, &request.method, &request.body);
+        let validity = self.0.nonces.check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
+        let (Some(subscriber), true) = (subscriber, proved) else {
+            return challenge(false);
+        };
+        let nonce = match validity {
+            Validity::Fresh(nonce) => nonce,
+            // RFC 7616 §3.3: the password is right, only the nonce is old: no need to ask the person again.
+            Validity::Stale => return challenge(true),
+            Validity::Invented => return challenge(false),
+        };
+        // A client that knows no qop sends no count: its nonce is good for one request.
+        let count = credentials.nc.unwrap_or(1);
+        let via = request.via();
+        let branch = via.ok().and_then(|via| via.branch()).unwrap_or_default();
+        let fingerprint = Fingerprint {
+            source: flow.remote,
+            branch: &branch,
+            call_id: request.call_id().map_or("", |call_id| call_id),
+            cseq: request.cseq().map_or(0, |cseq| cseq.number),
+        };
+        let lifetime = self.0.settings.nonce_lifetime.as_secs();
+        let again = match self.0.replays.note(seconds(now), lifetime, nonce, count, fingerprint) {
+            Use::First => None,
+            Use::Retransmission { pending } => Some(Pending(pending)),
+            Use::Replay | Use::Full => return challenge(true),
+        };
+        Ok(Authenticated {
+            subscriber,
+            nonce,
+            count,
+            again,
+        })
+    }
+
+    /// The credentials for our realm and the algorithm that we offer. Anything else counts as none (S34, S56, S66).
+    fn credentials(&self, request: &Request, realm: &str) -> Option<Credentials> {
+        let name = match request.method {
+            Method::Register => Name::Authorization,
+            _ => Name::ProxyAuthorization,
+        };
+        request
+            .headers
+            .all(&name)
+            .filter_map(|value| Credentials::parse(value).ok().flatten())
+            .find(|credentials| {
+                *credentials.realm == *realm
+                    && credentials.algorithm_used() == Some(self.0.settings.algorithm)
+            })
+    }
+
+    /// Asks for the password: 401 from a registrar, 407 before a call (RFC 3261 §22.1).
+    fn challenge(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+        host: &Host,
+        stale: bool,
+    ) -> Response {
+        let (status, name) = match request.method {
+            Method::Register => (Status::UNAUTHORIZED, Name::WwwAuthenticate),
+            _ => (
+                Status::PROXY_AUTHENTICATION_REQUIRED,
+                Name::ProxyAuthenticate,
+            ),
+        };
+        let salt = self.0.salt.fetch_add(1, Ordering::Relaxed);
+        let nonce = self.0.nonces.mint(seconds(now), flow.remote.ip(), &host.realm, salt);
+        let mut response = self.respond(shard, request, status);
+        let value = digest::challenge(&host.realm, &nonce, self.0.settings.algorithm, stale);
+        response.headers.push(name, value);
+        response
+    }
+
+    /// Answers a request outside of a dialog, with a To tag that is the same each time the request comes (RFC 3261
+    /// §8.2.6.2, §8.2.7).
+    pub(crate) fn respond(&self, shard: u8, request: &Request, status: Status) -> Response {
+        let mut response = request.respond(status);
+        if let Some(to) = request.headers.get(&Name::To)
+            && request.to().is_ok_and(|to| to.tag().is_none())
+        {
+            let branch = request.via().ok().and_then(|via| via.branch());
+            let hash = self.0.tags.hash_one((branch, request.call_id()));
+            response.headers.set(Name::To, format!("{to};tag={shard:02x}{hash:016x}"));
+        }
+        response
+    }
+
+    /// Notes that the answer waits for its commit, or that it does not any more.
+    pub(crate) fn set_pending(&self, who: &Authenticated, pending: bool) {
+        self.0.replays.set_pending(who.nonce, who.count, pending);
+    }
+
+    /// Forgets a proof whose request failed for our own reasons, so that it may come again as it is.
+    pub(crate) fn forget(&self, nonce: NonceId, count: u32) {
+        self.0.replays.forget(nonce, count);
+    }
+
+    /// Notes that an answer is through, by the numbers of its proof.
+    pub(crate) fn committed(&self, nonce: NonceId, count: u32) {
+        self.0.replays.set_pending(nonce, count, false);
+    }
+
+    /// Forgets nonces that are too old to be taken.
+    pub(crate) fn sweep(&self, now: &Now) {
+        self.0.replays.sweep(seconds(now));
+    }
+}
+
+fn is_about(uri: &Text, request: &Request) -> bool {
+    if *uri == request.uri {
+        return true;
+    }
+    match (Uri::parse(uri), request.uri_parsed()) {
+        (Ok(said), Ok(real)) => said.same_as(&real),
+        _ => false,
+    }
+}

@@ -1,0 +1,14 @@
+//! The registrar: who may register what (`registrar`), where endpoints are (`location`), what is granted (`policy`), and
+//! the digest check that REGISTER and INVITE share (`authentication`, `replay`). RFC 3261 §10, §22; RFC 7616.
+
+mod authentication;
+mod location;
+mod policy;
+#[expect(clippy::module_inception, reason = "the room and its noun share the name")]
+mod registrar;
+mod replay;
+
+pub(crate) use authentication::{Authenticated, Authenticator};
+pub use location::{Location, Reach};
+pub(crate) use policy::is_refused_user_agent;
+pub use registrar::Registrar;

@@ -1,0 +1,369 @@
+//! REGISTER: RFC 3261 §10.3, step by step. It decides at once and without waiting; what changes a binding is answered
+//! after its commit, through [`Signalling`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use call::Now;
+use jiff::Timestamp;
+use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
+use store::{Binding, Completion, Id};
+
+use crate::directory::Subscriber;
+use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
+use crate::registrar::location::{Change, Held, Location, transport_of};
+use crate::registrar::policy::{self, Grant};
+use crate::{Decision, Directory, Settings, Signalling};
+
+/// Seconds after which a client may try again what found the store busy.
+const RETRY_AFTER: &str = "2";
+
+/// The registrar of all shards; it is called on their threads.
+#[derive(Debug)]
+pub struct Registrar {
+    settings: Arc<Settings>,
+    directory: Directory,
+    location: Location,
+    authenticator: Authenticator,
+    signalling: Signalling,
+}
+
+/// Why the bindings stay as they are.
+#[derive(Debug)]
+struct Refused {
+    status: Status,
+    why: &'static str,
+}
+
+const fn refused(status: Status, why: &'static str) -> Refused {
+    Refused { status, why }
+}
+
+impl Registrar {
+    /// Makes the registrar.
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        directory: Directory,
+        location: Location,
+        authenticator: Authenticator,
+        signalling: Signalling,
+    ) -> Self {
+        Self {
+            settings,
+            directory,
+            location,
+            authenticator,
+            signalling,
+        }
+    }
+
+    /// Answers a REGISTER.
+    pub fn register(&self, now: &Now, shard: u8, request: &Request, flow: Flow) -> Decision {
+        match self.decide(now, shard, request, flow) {
+            Ok(decision) => decision,
+            Err(response) => Decision::Reply(*response),
+        }
+    }
+
+    fn decide(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+    ) -> Result<Decision, Box<Response>> {
+        let refuse = |refused: Refused| self.refuse(shard, request, &refused);
+        let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
+        if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
+            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+        }
+        // Step 1: is the domain of the Request-URI ours?
+        let Ok(uri) = request.uri_parsed() else {
+            return Err(refuse(refused(Status::BAD_REQUEST, "Request-URI")));
+        };
+        let host_name = uri.host_lower();
+        let Some(host) = self.directory.host(&host_name) else {
+            return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
+        };
+        // Steps 3 and 4: who is it, and whose bindings may it change?
+        let who = self.authenticator.check(now, shard, request, flow, &host_name, &host)?;
+        if who.again == Some(Pending(true)) {
+            return Ok(Decision::Silence);
+        }
+        let subscriber = &who.subscriber;
+        if !subscriber.enabled {
+            return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
+        }
+        // Step 5: the address of record. Third parties may register nobody (S55).
+        if !self.is_own_address(request, subscriber) {
+            return Err(refuse(refused(Status::FORBIDDEN, "Not your address of record")));
+        }
+        // Steps 6 and 7.
+        let contacts = request.contacts();
+        let contacts = contacts.map_err(|_| refuse(refused(Status::BAD_REQUEST, "Contact")))?;
+        let bindings = self.location.bindings(subscriber.endpoint, now.wall);
+        let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
+        // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
+        let is_bound = who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
+        if asks || is_bound {
+            return Ok(Decision::Reply(self.ok(shard, request, now.wall, bindings.iter())));
+        }
+        self.bind(now, shard, request, flow, &who, &contacts)
+    }
+
+    fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
+        let names_it = |address: Result<NameAddr, _>| {
+            address.is_ok_and(|address: NameAddr| {
+                let user = address.uri.user_decoded().unwrap_or_default();
+                let found = self.directory.subscriber(&address.uri.host_lower(), &user);
+                found.is_some_and(|found| found.endpoint == subscriber.endpoint)
+            })
+        };
+        names_it(request.to()) && names_it(request.from())
+    }
+
+    fn bind(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+        who: &Authenticated,
+        contacts: &Contacts,
+    ) -> Result<Decision, Box<Response>> {
+        let endpoint = who.subscriber.endpoint;
+        let outcome = self.location.change(
+            endpoint,
+            now.wall,
+            |held| {
+                // The password may have changed, or the endpoint gone, since it was checked: both are known before
+                // the bindings are dropped, and that waits for this lock.
+                let current = self.directory.subscriber_by_id(endpoint);
+                if !current.is_some_and(|current| Arc::ptr_eq(&current, &who.subscriber)) {
+                    return Err(refused(Status::SERVICE_UNAVAILABLE, "Endpoint is being changed"));
+                }
+                self.plan(now.wall, request, flow, endpoint, contacts, held)
+            },
+            |held| {
+                self.authenticator.set_pending(who, true);
+                let live = held.iter().map(|held| &held.binding);
+                let response = self.ok(shard, request, now.wall, live);
+                self.reply_after_commit(shard, flow, who, response)
+            },
+        );
+        match outcome {
+            Ok(Ok(())) => Ok(Decision::Wait),
+            Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
+            Err(error) => {
+                self.authenticator.set_pending(who, false);
+                self.authenticator.forget(who.nonce, who.count);
+                tracing::debug!(%error, "a REGISTER found the store busy");
+                Err(self.refuse(shard, request, &refused(Status::SERVICE_UNAVAILABLE, "Store busy")))
+            }
+        }
+    }
+
+    /// Sends the 200 once the bindings are on disk; else 503, and the same request may be tried again.
+    fn reply_after_commit(
+        &self,
+        shard: u8,
+        flow: Flow,
+        who: &Authenticated,
+        mut response: Response,
+    ) -> Completion {
+        let signalling = self.signalling.clone();
+        let authenticator = self.authenticator.clone();
+        let (nonce, count) = (who.nonce, who.count);
+        Box::new(move |outcome| {
+            match outcome {
+                Ok(()) => authenticator.committed(nonce, count),
+                Err(error) => {
+                    tracing::warn!(%error, "a registration was not committed");
+                    authenticator.forget(nonce, count);
+                    response.status = Status::SERVICE_UNAVAILABLE;
+                    response.reason = Status::SERVICE_UNAVAILABLE.reason().into();
+                    response.headers.remove(&Name::Contact);
+                    response.headers.push(Name::RetryAfter, RETRY_AFTER);
+                }
+            }
+            // A full inbox loses the answer; the phone asks again and gets the same one.
+            if signalling.send(shard, sip::Command::Reply { flow, response }).is_err() {
+                tracing::debug!(shard, "no room for the answer to a REGISTER");
+            }
+        })
+    }
+
+    /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
+    fn plan(
+        &self,
+        now: Timestamp,
+        request: &Request,
+        flow: Flow,
+        endpoint: Id,
+        contacts: &Contacts,
+        held: &[Held],
+    ) -> Result<Change, Refused> {
+        let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
+            return Err(refused(Status::BAD_REQUEST, "Call-ID or CSeq"));
+        };
+        let in_order = |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
+        const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
+        let list = match contacts {
+            Contacts::Star if request.expires() != Some(0) => {
+                return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
+            }
+            Contacts::Star => {
+                return match held.iter().all(|held| in_order(&held.binding)) {
+                    true => Ok(Change {
+                        remove: held.iter().map(|held| held.binding.key.clone()).collect(),
+                        put: Vec::new(),
+                    }),
+                    false => Err(OLD),
+                };
+            }
+            Contacts::List(list) => list,
+        };
+        if list.len() > self.settings.max_bindings {
+            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+        }
+        let mut change = Change::default();
+        for contact in list {
+            let grant = policy::grant(&self.settings, contact, request.expires());
+            let known = held.iter().map(|held| &held.binding).find(|binding| names(contact, binding));
+            if !known.is_none_or(in_order) {
+                return Err(OLD);
+            }
+            let seconds = match grant {
+                Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
+                Grant::Remove => {
+                    change.remove.extend(known.map(|binding| binding.key.clone()));
+                    continue;
+                }
+                Grant::Seconds(seconds) => seconds,
+            };
+            if !contact.uri.scheme.is_sip() {
+                return Err(refused(Status::BAD_REQUEST, "Contact is no SIP URI"));
+            }
+            if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
+                return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
+            }
+            let key = known.map_or_else(|| key_of(contact), |binding| binding.key.clone());
+            // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
+            // all registrations of one boot).
+            let logged_in = known.filter(|binding| binding.call_id == **call_id);
+            // The last of two equal Contacts wins.
+            change.put.retain(|binding| binding.key != key);
+            change.put.push(Binding {
+                endpoint,
+                key,
+                contact: contact.uri_text.to_string(),
+                call_id: call_id.to_string(),
+                cseq: cseq.number,
+                expires_at: now.saturating_add(Duration::from_secs(seconds.into())).unwrap_or(now),
+                logged_in: logged_in.map_or(now, |binding| binding.logged_in),
+                transport: transport_of(flow),
+                local: flow.local,
+                remote: flow.remote,
+                flow: flow.id.0,
+                path: None,
+                user_agent: user_agent(request),
+                q: contact.q(),
+                instance: contact.params.get("+sip.instance").map(|instance| instance.to_string()),
+            });
+        }
+        let stays = |held: &&Held| {
+            let key = &held.binding.key;
+            !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
+        };
+        if held.iter().filter(stays).count() + change.put.len() > self.settings.max_bindings {
+            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+        }
+        Ok(change)
+    }
+
+    /// Step 8: all live bindings with what is left of their time, and the date.
+    fn ok<'a>(
+        &self,
+        shard: u8,
+        request: &Request,
+        now: Timestamp,
+        bindings: impl Iterator<Item = &'a Binding>,
+    ) -> Response {
+        let mut response = self.authenticator.respond(shard, request, Status::OK);
+        for binding in bindings {
+            let left = binding.expires_at.duration_since(now).as_secs().max(0);
+            let mut value = format!("<{}>;expires={left}", binding.contact);
+            if binding.q != 1000 {
+                value.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
+            }
+            if let Some(instance) = &binding.instance {
+                value.push_str(&format!(";+sip.instance=\"{instance}\""));
+            }
+            response.headers.push(Name::Contact, value);
+        }
+        response.headers.push(Name::Date, date(now));
+        response
+    }
+
+    fn refuse(&self, shard: u8, request: &Request, refused: &Refused) -> Box<Response> {
+        let mut response = self.authenticator.respond(shard, request, refused.status);
+        match refused.status {
+            Status::INTERVAL_TOO_BRIEF => {
+                let least = self.settings.min_expires.to_string();
+                response.headers.push(Name::MinExpires, least);
+            }
+            Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
+            _ => response.reason = refused.why.into(),
+        }
+        Box::new(response)
+    }
+
+    /// Removes the bindings of a stream connection that is gone.
+    pub fn flow_closed(&self, flow: FlowId) {
+        self.location.flow_closed(flow);
+    }
+
+    /// Gives the table of bindings.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+}
+
+/// Tells whether this REGISTER made the binding.
+fn is_from(binding: &Binding, request: &Request) -> bool {
+    let same_call = request.call_id().is_some_and(|call_id| **call_id == binding.call_id);
+    same_call && request.cseq().is_ok_and(|cseq| cseq.number == binding.cseq)
+}
+
+/// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
+/// URI (RFC 3261 §10.3 step 7, §19.1.4).
+fn names(contact: &NameAddr, binding: &Binding) -> bool {
+    if let Some(key) = outbound_key(contact) {
+        return key == binding.key;
+    }
+    if contact.uri_text == *binding.contact {
+        return true;
+    }
+    sip::Uri::parse(&binding.contact.as_str().into()).is_ok_and(|uri| uri.same_as(&contact.uri))
+}
+
+fn key_of(contact: &NameAddr) -> String {
+    outbound_key(contact).unwrap_or_else(|| contact.uri_text.to_string())
+}
+
+fn outbound_key(contact: &NameAddr) -> Option<String> {
+    let instance = contact.params.get("+sip.instance")?;
+    let registration: u32 = contact.params.get("reg-id")?.parse().ok()?;
+    Some(format!("{instance}#{registration}"))
+}
+
+/// At most 250 characters of User-Agent are kept.
+fn user_agent(request: &Request) -> String {
+    let value = request.headers.get(&Name::UserAgent).map_or("", |value| value);
+    value.chars().take(250).collect()
+}
+
+/// Spells a time as SIP does (RFC 3261 §20.17).
+fn date(now: Timestamp) -> String {
+    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}

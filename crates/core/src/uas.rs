@@ -1,0 +1,152 @@
+//! Requests outside of a dialog: RFC 3261 §8.2, in its order; then the registrar or the calls decide.
+
+use std::sync::Arc;
+
+use call::Now;
+use sip::{Flow, Method, Name, Request, Response, Scheme, SessionId, Status};
+
+use crate::registrar::Authenticator;
+use crate::{Calls, Directory, Registrar, Settings};
+
+/// Methods that are served, in or outside of a dialog.
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE";
+/// Extensions that a client may require (RFC 4028).
+const SUPPORTED: &[&str] = &["timer"];
+
+/// What a signalling shard does with a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// Sends this answer, statelessly.
+    Reply(Response),
+    /// Does nothing: the answer is on its way, or there is none.
+    Silence,
+    /// Does nothing: the answer comes through [`crate::Signalling`] after a commit.
+    Wait,
+    /// Makes a session of the INVITE under this number ([`sip::Command::Accept`]).
+    Accept(SessionId),
+}
+
+/// The user agent server that is asked about each request outside of a dialog, on the thread of its shard.
+#[derive(Clone, Debug)]
+pub struct Uas {
+    settings: Arc<Settings>,
+    directory: Directory,
+    registrar: Arc<Registrar>,
+    calls: Calls,
+    authenticator: Authenticator,
+}
+
+impl Uas {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        directory: Directory,
+        registrar: Arc<Registrar>,
+        calls: Calls,
+        authenticator: Authenticator,
+    ) -> Self {
+        Self {
+            settings,
+            directory,
+            registrar,
+            calls,
+            authenticator,
+        }
+    }
+
+    /// Decides about a request. It never waits.
+    pub fn request(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
+        if let Some(refusal) = self.inspect(shard, &request) {
+            return Decision::Reply(refusal);
+        }
+        match request.method {
+            Method::Register => self.registrar.register(now, shard, &request, flow),
+            Method::Invite => self.calls.invite(now, shard, request, flow),
+            Method::Options => Decision::Reply(self.options(shard, &request)),
+            Method::Message => Decision::Reply(self.message(shard, &request, flow)),
+            Method::Ack => Decision::Silence,
+            // RFC 3261 §12.2.2, §9.2: about a dialog or transaction that does not exist.
+            Method::Bye | Method::Cancel | Method::Info | Method::Update | Method::Prack => {
+                Decision::Reply(self.respond(shard, &request, Status::CALL_OR_TRANSACTION_DOES_NOT_EXIST))
+            }
+            _ => Decision::Reply(self.not_allowed(shard, &request)),
+        }
+    }
+
+    /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).
+    fn inspect(&self, shard: u8, request: &Request) -> Option<Response> {
+        if request.method.is_unknown() {
+            return Some(self.not_allowed(shard, request));
+        }
+        if request.method == Method::Ack {
+            return None;
+        }
+        let scheme = match request.uri_parsed() {
+            Ok(uri) => uri.scheme,
+            Err(_) => return Some(self.respond(shard, request, Status::BAD_REQUEST)),
+        };
+        let served = match scheme {
+            Scheme::Sip | Scheme::Sips => true,
+            Scheme::Tel => request.method == Method::Invite,
+            Scheme::Other(_) => false,
+        };
+        if !served {
+            return Some(self.respond(shard, request, Status::UNSUPPORTED_URI_SCHEME));
+        }
+        let required = request.headers.values(&Name::Require);
+        let required = required.chain(request.headers.values(&Name::ProxyRequire));
+        let unknown: Vec<sip::Text> = required.filter(|tag| !is_supported(tag)).collect();
+        if unknown.is_empty() || request.method == Method::Cancel {
+            return None;
+        }
+        let mut response = self.respond(shard, request, Status::BAD_EXTENSION);
+        for tag in unknown {
+            response.headers.push(Name::Unsupported, tag);
+        }
+        Some(response)
+    }
+
+    /// RFC 3261 §11.2. The administrator's address on an alias domain has an exception: a browser library asks it every
+    /// five seconds and needs 404 for an answer (browser-sdk.md §3).
+    fn options(&self, shard: u8, request: &Request) -> Response {
+        if self.is_for_administrator(request) {
+            return self.respond(shard, request, Status::NOT_FOUND);
+        }
+        let mut response = self.respond(shard, request, Status::OK);
+        response.headers.push(Name::Allow, ALLOW);
+        response.headers.push(Name::Accept, "application/sdp");
+        response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        response
+    }
+
+    /// Browsers ask the administrator for their own address (browser-sdk.md §3); nobody else has messages to send.
+    fn message(&self, shard: u8, request: &Request, flow: Flow) -> Response {
+        if !self.is_for_administrator(request) || request.body.trim_ascii() != b"ipAddress" {
+            return self.not_allowed(shard, request);
+        }
+        let mut response = self.respond(shard, request, Status::OK);
+        response.headers.push(Name::ContentType, "text/plain");
+        response.body = flow.remote.ip().to_canonical().to_string().into();
+        response
+    }
+
+    fn is_for_administrator(&self, request: &Request) -> bool {
+        request.uri_parsed().is_ok_and(|uri| {
+            uri.user.as_deref() == Some(self.settings.admin_user.as_str())
+                && self.directory.host(&uri.host_lower()).is_some_and(|host| host.shared)
+        })
+    }
+
+    fn not_allowed(&self, shard: u8, request: &Request) -> Response {
+        let mut response = self.respond(shard, request, Status::METHOD_NOT_ALLOWED);
+        response.headers.push(Name::Allow, ALLOW);
+        response
+    }
+
+    fn respond(&self, shard: u8, request: &Request, status: Status) -> Response {
+        self.authenticator.respond(shard, request, status)
+    }
+}
+
+fn is_supported(tag: &str) -> bool {
+    SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag))
+}

@@ -1,0 +1,71 @@
+//! Plivo's interface, `/v1/Account/{auth_id}/…`: plivo-rest.md. A missing file is a resource that is not offered.
+
+mod account;
+mod application;
+mod auth;
+mod call;
+mod callback;
+mod endpoint;
+mod error;
+mod page;
+mod xml;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Method;
+use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+
+use crate::http::{Route, join, normalized};
+
+pub(crate) use error::not_found;
+
+/// All operations, one line each.
+pub fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/v1/Account/{auth_id}", account::retrieve),
+        Route::new(Method::POST, "/v1/Account/{auth_id}", account::update),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Endpoint", endpoint::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Endpoint", endpoint::list),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::retrieve),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::update),
+        Route::new(Method::DELETE, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::delete),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Application", application::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Application", application::list),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Application/{app_id}", application::retrieve),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Application/{app_id}", application::update),
+        Route::new(Method::DELETE, "/v1/Account/{auth_id}/Application/{app_id}", application::delete),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Call", call::list),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Call/{call_uuid}", call::retrieve),
+    ]
+}
+
+/// The interface as a router of its own.
+pub fn router(core: Arc<Core>) -> Router {
+    normalized(matched(core).fallback(not_found))
+}
+
+/// The operations, for paths in canonical form.
+pub(crate) fn matched(core: Arc<Core>) -> Router {
+    join(routes()).method_not_allowed_fallback(error::wrong_method).with_state(core)
+}
+
+/// Plivo's words for the core.
+#[derive(Copy, Clone, Debug)]
+pub struct Plivo;
+
+impl Dialect for Plivo {
+    fn payload(&self, account: &AccountFacts, about: &::call::About, occasion: &::call::Occasion) -> Payload {
+        Payload::Form(callback::parameters(account, about, occasion))
+    }
+
+    fn document(&self, body: &[u8], _content_type: Option<&str>, base: &str) -> Result<::call::Document, DocumentError> {
+        xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
+    }
+
+    /// plivo-rest.md §14.2, for URLs without options in their fragment.
+    fn profile(&self) -> DeliveryProfile {
+        DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(40), retries: 1 }
+    }
+}

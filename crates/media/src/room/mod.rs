@@ -1,0 +1,3 @@
+//! What joins legs.
+
+pub(crate) mod bridge;

@@ -1,0 +1,167 @@
+//! The HTTP listener: picks the dialect, answers `GET /health`, upgrades `/sip` to a WebSocket. Slow and oversized requests
+//! end here, so that no handler waits for a peer.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{any, get};
+use futures_util::FutureExt;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use offhook_core::Core;
+use serde::Serialize;
+use serde_json::json;
+use sip::Flow;
+use tokio::net::{TcpListener, TcpStream};
+use tower::ServiceExt;
+
+use crate::net::connections::Admission;
+use crate::net::counters::{Counted, add};
+use crate::net::streams::Streams;
+use crate::net::ws;
+use crate::ready::Addresses;
+
+/// Until a request's head is whole, an idle connection included.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// Until a request's body is whole.
+const BODY: Duration = Duration::from_secs(10);
+
+/// The largest head.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// For requests in progress when the listener ends.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What `GET /health` reports.
+pub struct Health {
+    /// The addresses in use.
+    pub addresses: Addresses,
+    /// Where calls and bindings are counted.
+    pub core: Arc<Core>,
+    /// Where the wire is counted.
+    pub streams: Streams,
+    /// Set when the server takes no new calls.
+    pub draining: AtomicBool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    status: &'static str,
+    version: &'static str,
+    #[serde(flatten)]
+    addresses: &'a Addresses,
+    calls: usize,
+    bindings: usize,
+    connections: usize,
+    counters: Counted,
+}
+
+/// The routes of the main listener.
+pub fn routes(health: Arc<Health>, body_bytes: usize) -> Router {
+    let streams = health.streams.clone();
+    let core = health.core.clone();
+    Router::new()
+        .route("/health", get(report).with_state(health))
+        .route("/sip", any(ws::upgrade).with_state(streams.clone()))
+        .merge(dialects::router(core))
+        .fallback(no_such_path)
+        .layer(middleware::from_fn_with_state(body_bytes, whole_body))
+        .layer(middleware::from_fn_with_state(streams, survive))
+}
+
+/// The routes of a listener for SIP over WebSocket alone: all paths.
+pub fn sip_routes(streams: Streams) -> Router {
+    Router::new().fallback(any(ws::upgrade).with_state(streams))
+}
+
+/// Accepts connections until the end.
+pub async fn serve(listener: TcpListener, streams: Streams, routes: Router) {
+    let connect = |stream, flow, admission| connection(streams.clone(), routes.clone(), stream, flow, admission);
+    streams.accept(listener, connect).await;
+}
+
+async fn connection(streams: Streams, routes: Router, stream: TcpStream, flow: Flow, _admission: Admission) {
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(flow);
+        request.extensions_mut().insert(ConnectInfo(flow.remote));
+        routes.clone().oneshot(request.map(Body::new))
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = streams.stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(GRACE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, remote = %flow.remote, "an HTTP connection broke");
+        add(&streams.counters.broken_connections, 1);
+    }
+}
+
+async fn report(State(health): State<Arc<Health>>) -> Response {
+    let report = Report {
+        status: if health.draining.load(Ordering::Relaxed) { "draining" } else { "ok" },
+        version: env!("CARGO_PKG_VERSION"),
+        addresses: &health.addresses,
+        calls: health.core.calls.live(),
+        bindings: health.core.bindings(),
+        connections: health.streams.connections.count(),
+        counters: health.streams.counters.read(),
+    };
+    Json(report).into_response()
+}
+
+async fn no_such_path(uri: Uri) -> Response {
+    refusal(StatusCode::NOT_FOUND, &format!("nothing is at {}", uri.path()))
+}
+
+fn refusal(status: StatusCode, why: &str) -> Response {
+    (status, Json(json!({ "error": why }))).into_response()
+}
+
+/// Reads the whole body before any handler runs: within its size and its time.
+async fn whole_body(State(limit): State<usize>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let too_long = || refusal(StatusCode::PAYLOAD_TOO_LARGE, &format!("a body has at most {limit} bytes"));
+    if request.body().size_hint().lower() > limit as u64 {
+        return too_long();
+    }
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body.to_bytes()))).await,
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_long(),
+        Ok(Err(_)) => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
+        Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+    }
+}
+
+/// Answers 500 where a handler panicked; the hook has logged it.
+async fn survive(State(streams): State<Streams>, request: Request, next: Next) -> Response {
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            add(&streams.counters.panics, 1);
+            refusal(StatusCode::INTERNAL_SERVER_ERROR, "an internal error; the server's log has it")
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! The thread that owns a `media::Plane` and its RTP sockets. Packets go from socket to socket here, one receive and one send
+//! each, without a queue or an allocation; commands come through a bounded channel and a wake-up, events leave by a closure.
+
+use std::io;
+use std::net::{IpAddr, UdpSocket};
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use ::media::{Command, Config, Event, Input, Output, Plane, PortId};
+use offhook_core::MediaHandle;
+use rand::RngCore;
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
+
+use crate::config::PortRange;
+use crate::net::rtp::{Exhausted, Pair, RtpPorts};
+
+/// What epoll says when the eventfd is ready; no port has this number.
+const WAKE: u64 = u64::MAX;
+
+/// Ready sockets taken from the kernel at once.
+const READY: usize = 256;
+
+/// Commands taken between two looks at the sockets, so that a burst of calls does not hold up the packets.
+const COMMANDS: usize = 64;
+
+/// The largest datagram.
+const DATAGRAM: usize = 65_536;
+
+/// What the thread is made with.
+#[derive(Copy, Clone, Debug)]
+pub struct Setup {
+    /// The address that phones are told to send to.
+    pub ip: IpAddr,
+    /// The ports for RTP and RTCP.
+    pub ports: PortRange,
+    /// The silence after which a leg is reported.
+    pub silence_after: Duration,
+    /// The number of legs above which new ones are refused.
+    pub max_sessions: usize,
+}
+
+/// The thread's end of the command channel, before the thread runs.
+#[derive(Debug)]
+pub struct Media {
+    commands: Receiver<Command>,
+    wake: Arc<Wake>,
+}
+
+/// The running thread.
+#[derive(Debug)]
+pub struct MediaThread {
+    wake: Arc<Wake>,
+    thread: JoinHandle<()>,
+}
+
+/// Wakes the thread. The flag saves the system call when the thread has not yet seen the last one.
+#[derive(Debug)]
+struct Wake {
+    event: OwnedFd,
+    pending: AtomicBool,
+    stopping: AtomicBool,
+}
+
+impl Wake {
+    fn wake(&self) {
+        if !self.pending.swap(true, Ordering::AcqRel) {
+            // It fails only when the counter is at its limit, and then the thread is awake anyway.
+            let _ = rustix::io::write(&self.event, &1_u64.to_ne_bytes());
+        }
+    }
+
+    fn seen(&self) {
+        let _ = rustix::io::read(&self.event, &mut [0; 8]);
+        self.pending.store(false, Ordering::Release);
+    }
+}
+
+/// Makes the way to the thread before the thread. When `capacity` commands wait, a further one is given back.
+pub fn channel(capacity: usize) -> io::Result<(MediaHandle, Media)> {
+    let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+    let wake = Arc::new(Wake { event, pending: AtomicBool::new(false), stopping: AtomicBool::new(false) });
+    let (sender, commands) = sync_channel(capacity);
+    let waker = Arc::clone(&wake);
+    let handle = MediaHandle::new(move |command| send(&sender, &waker, command));
+    Ok((handle, Media { commands, wake }))
+}
+
+fn send(sender: &SyncSender<Command>, wake: &Wake, command: Command) -> Result<(), Command> {
+    sender.try_send(command).map_err(|error| match error {
+        TrySendError::Full(command) | TrySendError::Disconnected(command) => command,
+    })?;
+    wake.wake();
+    Ok(())
+}
+
+impl Media {
+    /// Starts the thread; `on_event` is called on it and must not block.
+    pub fn spawn(self, setup: Setup, on_event: impl Fn(Event) + Send + 'static) -> io::Result<MediaThread> {
+        let wake = Arc::clone(&self.wake);
+        let relay = Relay::new(self, setup)?;
+        let thread = thread::Builder::new().name("media".into()).spawn(move || relay.run(&on_event))?;
+        Ok(MediaThread { wake, thread })
+    }
+}
+
+impl MediaThread {
+    /// Ends the thread and waits for it; its sockets are closed then.
+    pub fn stop(self) {
+        self.wake.stopping.store(true, Ordering::Release);
+        self.wake.wake();
+        if self.thread.join().is_err() {
+            tracing::error!("the media thread panicked");
+        }
+    }
+}
+
+/// Why a leg gets no ports.
+#[derive(Debug, thiserror::Error)]
+enum Unopened {
+    #[error(transparent)]
+    Exhausted(#[from] Exhausted),
+    #[error("epoll refuses a socket: {0}")]
+    Unwatched(#[from] rustix::io::Errno),
+}
+
+/// Everything that the thread owns.
+struct Relay {
+    plane: Plane,
+    ports: RtpPorts,
+    /// The sockets by half of their number: a session's RTP port is even, its RTCP port the next.
+    pairs: Vec<Option<Pair>>,
+    epoll: OwnedFd,
+    inbox: Media,
+}
+
+impl Relay {
+    fn new(inbox: Media, setup: Setup) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, &inbox.wake.event, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        let mut seed = [0; 32];
+        rand::rng().fill_bytes(&mut seed);
+        let config = Config { address: setup.ip, silence_after: setup.silence_after, max_sessions: setup.max_sessions };
+        let plane = Plane::new(config, ChaCha12Rng::from_seed(seed));
+        Ok(Self { plane, ports: RtpPorts::new(setup.ip, setup.ports), pairs: Vec::new(), epoll, inbox })
+    }
+
+    fn run(mut self, on_event: &dyn Fn(Event)) {
+        let mut packet = vec![0; DATAGRAM].into_boxed_slice();
+        let mut ready = Vec::with_capacity(READY);
+        let mut more = false;
+        while !self.inbox.wake.stopping.load(Ordering::Acquire) {
+            let timeout = if more { Some(Duration::ZERO) } else { self.until_due() };
+            let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+            ready.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => {
+                    tracing::error!(%error, "epoll failed: the media thread ends");
+                    return;
+                }
+            }
+            let now = now();
+            for event in &ready {
+                match event.data.u64() {
+                    WAKE => self.inbox.wake.seen(),
+                    port => self.packet(now, port, &mut packet),
+                }
+            }
+            more = self.commands(now, on_event);
+            if self.plane.poll_timeout().is_some_and(|due| due <= now) {
+                self.plane.handle(now, Input::Tick);
+                self.drain(now, on_event);
+            }
+        }
+    }
+
+    fn until_due(&self) -> Option<Duration> {
+        self.plane.poll_timeout().map(|due| due.saturating_duration_since(now()))
+    }
+
+    /// One receive, one send. Level-triggered readiness brings the next packet of the same socket.
+    fn packet(&mut self, now: Instant, port: u64, buffer: &mut [u8]) {
+        let Ok(port) = u32::try_from(port).map(PortId) else { return };
+        let Some(socket) = socket(&self.pairs, port) else { return };
+        let Ok((length, from)) = socket.recv_from(buffer) else { return };
+        let Some(packet) = buffer.get_mut(..length) else { return };
+        let Some(forward) = self.plane.forward(now, port, from, packet) else { return };
+        if let Some(socket) = socket(&self.pairs, forward.port) {
+            // A packet that the kernel has no room for is lost, as on any network.
+            let _ = socket.send_to(packet, forward.to);
+        }
+    }
+
+    /// Gives the plane what has been asked of it; says whether more may be waiting.
+    fn commands(&mut self, now: Instant, on_event: &dyn Fn(Event)) -> bool {
+        for _ in 0..COMMANDS {
+            match self.inbox.commands.try_recv() {
+                Ok(command) => self.plane.handle(now, Input::Command(command)),
+                Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
+            }
+            self.drain(now, on_event);
+        }
+        true
+    }
+
+    fn drain(&mut self, now: Instant, on_event: &dyn Fn(Event)) {
+        while let Some(output) = self.plane.poll_output() {
+            match output {
+                Output::Event(event) => on_event(event),
+                Output::OpenPorts { session, rtp, rtcp } => {
+                    let input = match self.open(now, rtp, rtcp) {
+                        Ok(number) => Input::Ports { session, rtp: number, rtcp: number + 1 },
+                        Err(error) => {
+                            tracing::warn!(error = %error, "no ports for a leg");
+                            Input::NoPorts { session }
+                        }
+                    };
+                    self.plane.handle(now, input);
+                }
+                Output::ClosePorts { rtp, .. } => {
+                    // Closing a socket takes it out of the epoll set.
+                    if let Some(pair) = self.pairs.get_mut(place(rtp)).and_then(Option::take) {
+                        self.ports.close(now, pair);
+                    }
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, rtp: PortId, rtcp: PortId) -> Result<u16, Unopened> {
+        let pair = self.ports.open(now)?;
+        let number = pair.number;
+        let watched = self.watch(&pair.rtp, rtp).and_then(|()| self.watch(&pair.rtcp, rtcp));
+        if let Err(error) = watched {
+            self.ports.close(now, pair);
+            return Err(error.into());
+        }
+        let place = place(rtp);
+        if self.pairs.len() <= place {
+            self.pairs.resize_with(place + 1, || None);
+        }
+        self.pairs[place] = Some(pair);
+        Ok(number)
+    }
+
+    fn watch(&self, socket: impl AsFd, port: PortId) -> rustix::io::Result<()> {
+        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(u64::from(port.0)), epoll::EventFlags::IN)
+    }
+}
+
+fn socket(pairs: &[Option<Pair>], port: PortId) -> Option<&UdpSocket> {
+    let pair = pairs.get(place(port))?.as_ref()?;
+    Some(if port.0 % 2 == 0 { &pair.rtp } else { &pair.rtcp })
+}
+
+fn place(port: PortId) -> usize {
+    port.0 as usize / 2
+}
+
+#[expect(clippy::disallowed_methods, reason = "the rim reads the clock, once per turn")]
+fn now() -> Instant {
+    Instant::now()
+}

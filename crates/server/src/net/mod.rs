@@ -1,0 +1,14 @@
+//! The wire: bytes in, bytes out. Nothing here reads a message; framing is `sip::framing`'s.
+//!
+//! A UDP socket belongs to a signalling thread, and so is used without a task in between (`udp.rs`, `batch.rs`). A stream
+//! is a task on the main runtime that feeds the inbox of one signalling thread (`tcp.rs`, `ws.rs`); what is to be written
+//! to it lies in its queue in `connections.rs`.
+
+pub mod batch;
+pub mod connections;
+pub mod counters;
+pub mod listen;
+pub mod streams;
+pub mod tcp;
+pub mod udp;
+pub mod ws;

@@ -1,0 +1,86 @@
+//! SIP over UDP: the sockets of one signalling thread. All threads have a socket for each listening address; the kernel
+//! deals datagrams out by their source (SO_REUSEPORT), so that one phone stays with one thread.
+
+use std::io;
+use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsFd;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use sip::{Flow, FlowId, Transport};
+use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+
+use super::batch::{self, Flushed, Receiver, Sender};
+
+/// One socket with its buffers.
+pub struct Datagrams {
+    socket: AsyncFd<UdpSocket>,
+    local: SocketAddr,
+    receiver: Receiver,
+    sender: Sender,
+}
+
+impl Datagrams {
+    /// Takes a bound socket. Has to be called on the runtime that will wait for it.
+    pub fn new(socket: UdpSocket) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let local = socket.local_addr()?;
+        if local.ip().is_unspecified() {
+            batch::ask_for_destination(socket.as_fd(), local.is_ipv6())?;
+        }
+        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Self { socket, local, receiver: Receiver::new(), sender: Sender::new() })
+    }
+
+    /// Whether a datagram waits.
+    pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.poll_read_ready(context).map_ok(|_| ())
+    }
+
+    /// Receives one batch into `each`; answers how many came, 0 when nothing waits.
+    pub fn receive(&mut self, mut each: impl FnMut(Flow, Bytes)) -> io::Result<usize> {
+        let Self { socket, local, receiver, .. } = self;
+        let received = socket.try_io(Interest::READABLE, |socket| {
+            receiver.receive(socket.as_fd(), |datagram| {
+                let local = SocketAddr::new(datagram.local.unwrap_or(local.ip()), local.port());
+                let flow = Flow { transport: Transport::Udp, id: FlowId::NONE, local, remote: datagram.remote };
+                // A copy of its exact size: what a call or binding keeps of it must not hold 64 KiB.
+                each(flow, Bytes::copy_from_slice(datagram.bytes));
+            })
+        });
+        match received {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            other => other,
+        }
+    }
+
+    /// How well this socket fits a flow, lower being better; nothing when it cannot reach it.
+    pub fn fit(&self, flow: &Flow) -> Option<u8> {
+        if self.local.is_ipv4() != flow.remote.is_ipv4() {
+            return None;
+        }
+        let same_port = self.local.port() == flow.local.port();
+        let same_address = self.local.ip() == flow.local.ip();
+        Some(match (same_port, same_address) {
+            (true, true) => 0,
+            (true, false) if self.local.ip().is_unspecified() => 1,
+            // The flow is of an earlier process that listened elsewhere: any socket of the family is better than none.
+            _ => 2,
+        })
+    }
+
+    /// Adds a message to the batch, which is sent when it is full.
+    pub fn send(&mut self, flow: &Flow, bytes: Bytes) -> Flushed {
+        let local = (self.local.ip().is_unspecified() && !flow.local.ip().is_unspecified()).then_some(flow.local.ip());
+        if self.sender.push(bytes, flow.remote, local) { self.flush() } else { Flushed::default() }
+    }
+
+    /// Sends the batch.
+    pub fn flush(&mut self) -> Flushed {
+        if self.sender.is_empty() {
+            return Flushed::default();
+        }
+        self.sender.flush(self.socket.get_ref().as_fd())
+    }
+}
