@@ -64,7 +64,7 @@ pub enum Occasion {
     /// A Dial is over: its action URL.
     DialEnded(DialSummary),
     /// Something happened to a leg that a Dial made: its callback URL.
-    DialLeg(DialLeg),
+    DialLeg(Box<DialLeg>),
     /// The caller's leg is over: the hangup URL.
     Hangup(Box<Cdr>),
 }

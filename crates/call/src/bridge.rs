@@ -182,7 +182,7 @@ impl Context {
                     session: self.session(to),
                     sdp: Some(sdp.clone()),
                 };
-                self.to_live(to, command);
+                self.send_live(to, command);
             }
             (
                 Exchange::Applying {
@@ -335,12 +335,12 @@ impl Context {
             sdp: Some(sdp),
             headers: Vec::new(),
         };
-        self.to_live(id, command);
+        self.send_live(id, command);
     }
 
     fn refuse_reoffer(&mut self, id: LegId, status: Status) {
         let session = self.session(id);
-        self.to_live(
+        self.send_live(
             id,
             sip::Command::Refuse {
                 session,
@@ -351,7 +351,7 @@ impl Context {
         );
     }
 
-    fn to_live(&mut self, id: LegId, command: sip::Command) {
+    fn send_live(&mut self, id: LegId, command: sip::Command) {
         if self.wire(id) == Wire::Up {
             self.outputs.push_back(Output::Sip(command));
         }

@@ -161,7 +161,6 @@ impl Cause {
             482 | 483 => Self::LoopDetected,
             486 => Self::BusyLine,
             487 => Self::Canceled,
-            500 => Self::CarrierError,
             503 => Self::CarrierCongestion,
             600 => Self::BusyEverywhere,
             603 => Self::Rejected,
@@ -169,7 +168,7 @@ impl Cause {
             607 | 608 => Self::SpamBlock,
             400..=499 | 606 => Self::NetworkError,
             500..=599 => Self::CarrierError,
-            600..=699 => Self::Declined,
+            601.. => Self::Declined,
             _ => Self::Unknown,
         }
     }

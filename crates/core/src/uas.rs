@@ -66,7 +66,7 @@ impl Uas {
             Method::Ack => Decision::Silence,
             // RFC 3261 §12.2.2, §9.2: about a dialog or transaction that does not exist.
             Method::Bye | Method::Cancel | Method::Info | Method::Update | Method::Prack => {
-                Decision::Reply(self.respond(shard, &request, Status::CALL_OR_TRANSACTION_DOES_NOT_EXIST))
+                Decision::Reply(self.respond(shard, &request, Status::DOES_NOT_EXIST))
             }
             _ => Decision::Reply(self.not_allowed(shard, &request)),
         }

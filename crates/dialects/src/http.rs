@@ -296,6 +296,12 @@ pub(crate) fn is_absolute_http(url: &str) -> bool {
         && url::Url::parse(url).is_ok_and(|parsed| parsed.host_str().is_some_and(|host| !host.is_empty()))
 }
 
+/// Whether a customer's URL may be kept: absolute http or https, and no literal address that is out of bounds. Names are
+/// judged when they are resolved.
+pub(crate) fn may_be_asked(egress: &Egress, url: &str) -> bool {
+    is_absolute_http(url) && check_url(egress, url).is_ok()
+}
+
 /// Gives scheme and authority under which the client reached us, for links in answers.
 pub(crate) fn origin(parts: &Parts, fallback: &str) -> String {
     let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());

@@ -330,6 +330,13 @@ impl Plane {
             Ok(description) => description,
             Err(refusal) => return self.refuse(id, refusal),
         };
+        if description
+            .audio
+            .rtp
+            .is_some_and(|rtp| self.own.contains(rtp))
+        {
+            return self.refuse(id, Refusal::not_acceptable("the media address is ours"));
+        }
         if kind == OfferOrAnswer::Answer && !self.places.contains_key(&id) {
             return self.refuse(id, Refusal::not_acceptable("an answer without an offer"));
         }
@@ -540,9 +547,10 @@ impl Plane {
                 continue;
             };
             bridged = true;
-            let watched = [slot, peer]
-                .into_iter()
-                .all(|slot| self.slot(slot).is_some_and(|session| !session.is_held()));
+            let watched = [slot, peer].into_iter().all(|slot| {
+                self.slot(slot)
+                    .is_some_and(|session| session.flows_both_ways())
+            });
             self.watch(now, slot, watched);
         }
         self.tick_at = bridged.then_some(now + TICK);

@@ -3,6 +3,7 @@
 
 mod load;
 mod ports;
+mod settings;
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -77,14 +77,19 @@ impl Wake {
 
     fn seen(&self) {
         let _ = rustix::io::read(&self.event, &mut [0; 8]);
-        self.pending.store(false, Ordering::Release);
+        // A swap, so that what was queued before the flag was set is seen after it is cleared.
+        self.pending.swap(false, Ordering::AcqRel);
     }
 }
 
 /// Makes the way to the thread before the thread. When `capacity` commands wait, a further one is given back.
 pub fn channel(capacity: usize) -> io::Result<(MediaHandle, Media)> {
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let wake = Arc::new(Wake { event, pending: AtomicBool::new(false), stopping: AtomicBool::new(false) });
+    let wake = Arc::new(Wake {
+        event,
+        pending: AtomicBool::new(false),
+        stopping: AtomicBool::new(false),
+    });
     let (sender, commands) = sync_channel(capacity);
     let waker = Arc::clone(&wake);
     let handle = MediaHandle::new(move |command| send(&sender, &waker, command));
@@ -101,10 +106,16 @@ fn send(sender: &SyncSender<Command>, wake: &Wake, command: Command) -> Result<(
 
 impl Media {
     /// Starts the thread; `on_event` is called on it and must not block.
-    pub fn spawn(self, setup: Setup, on_event: impl Fn(Event) + Send + 'static) -> io::Result<MediaThread> {
+    pub fn spawn(
+        self,
+        setup: Setup,
+        on_event: impl Fn(Event) + Send + 'static,
+    ) -> io::Result<MediaThread> {
         let wake = Arc::clone(&self.wake);
         let relay = Relay::new(self, setup)?;
-        let thread = thread::Builder::new().name("media".into()).spawn(move || relay.run(&on_event))?;
+        let thread = thread::Builder::new()
+            .name("media".into())
+            .spawn(move || relay.run(&on_event))?;
         Ok(MediaThread { wake, thread })
     }
 }
@@ -142,12 +153,27 @@ struct Relay {
 impl Relay {
     fn new(inbox: Media, setup: Setup) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        epoll::add(&epoll, &inbox.wake.event, epoll::EventData::new_u64(WAKE), epoll::EventFlags::IN)?;
+        epoll::add(
+            &epoll,
+            &inbox.wake.event,
+            epoll::EventData::new_u64(WAKE),
+            epoll::EventFlags::IN,
+        )?;
         let mut seed = [0; 32];
         rand::rng().fill_bytes(&mut seed);
-        let config = Config { address: setup.ip, silence_after: setup.silence_after, max_sessions: setup.max_sessions };
+        let config = Config {
+            address: setup.ip,
+            silence_after: setup.silence_after,
+            max_sessions: setup.max_sessions,
+        };
         let plane = Plane::new(config, ChaCha12Rng::from_seed(seed));
-        Ok(Self { plane, ports: RtpPorts::new(setup.ip, setup.ports), pairs: Vec::new(), epoll, inbox })
+        Ok(Self {
+            plane,
+            ports: RtpPorts::new(setup.ip, setup.ports),
+            pairs: Vec::new(),
+            epoll,
+            inbox,
+        })
     }
 
     fn run(mut self, on_event: &dyn Fn(Event)) {
@@ -155,10 +181,18 @@ impl Relay {
         let mut ready = Vec::with_capacity(READY);
         let mut more = false;
         while !self.inbox.wake.stopping.load(Ordering::Acquire) {
-            let timeout = if more { Some(Duration::ZERO) } else { self.until_due() };
+            let timeout = if more {
+                Some(Duration::ZERO)
+            } else {
+                self.until_due()
+            };
             let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
             ready.clear();
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut ready), timeout.as_ref()) {
+            match epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut ready),
+                timeout.as_ref(),
+            ) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => {
                     tracing::error!(%error, "epoll failed: the media thread ends");
@@ -181,19 +215,31 @@ impl Relay {
     }
 
     fn until_due(&self) -> Option<Duration> {
-        self.plane.poll_timeout().map(|due| due.saturating_duration_since(now()))
+        self.plane
+            .poll_timeout()
+            .map(|due| due.saturating_duration_since(now()))
     }
 
     /// One receive, one send. Level-triggered readiness brings the next packet of the same socket.
     fn packet(&mut self, now: Instant, port: u64, buffer: &mut [u8]) {
-        let Ok(port) = u32::try_from(port).map(PortId) else { return };
-        let Some(socket) = socket(&self.pairs, port) else { return };
-        let Ok((length, from)) = socket.recv_from(buffer) else { return };
-        let Some(packet) = buffer.get_mut(..length) else { return };
-        let Some(forward) = self.plane.forward(now, port, from, packet) else { return };
-        if let Some(socket) = socket(&self.pairs, forward.port) {
+        let Ok(port) = u32::try_from(port).map(PortId) else {
+            return;
+        };
+        let Some(inlet) = socket(&self.pairs, port) else {
+            return;
+        };
+        let Ok((length, from)) = inlet.recv_from(buffer) else {
+            return;
+        };
+        let Some(packet) = buffer.get_mut(..length) else {
+            return;
+        };
+        let Some(forward) = self.plane.forward(now, port, from, packet) else {
+            return;
+        };
+        if let Some(outlet) = socket(&self.pairs, forward.port) {
             // A packet that the kernel has no room for is lost, as on any network.
-            let _ = socket.send_to(packet, forward.to);
+            let _ = outlet.send_to(packet, forward.to);
         }
     }
 
@@ -215,7 +261,11 @@ impl Relay {
                 Output::Event(event) => on_event(event),
                 Output::OpenPorts { session, rtp, rtcp } => {
                     let input = match self.open(now, rtp, rtcp) {
-                        Ok(number) => Input::Ports { session, rtp: number, rtcp: number + 1 },
+                        Ok(number) => Input::Ports {
+                            session,
+                            rtp: number,
+                            rtcp: number + 1,
+                        },
                         Err(error) => {
                             tracing::warn!(error = %error, "no ports for a leg");
                             Input::NoPorts { session }
@@ -236,7 +286,9 @@ impl Relay {
     fn open(&mut self, now: Instant, rtp: PortId, rtcp: PortId) -> Result<u16, Unopened> {
         let pair = self.ports.open(now)?;
         let number = pair.number;
-        let watched = self.watch(&pair.rtp, rtp).and_then(|()| self.watch(&pair.rtcp, rtcp));
+        let watched = self
+            .watch(&pair.rtp, rtp)
+            .and_then(|()| self.watch(&pair.rtcp, rtcp));
         if let Err(error) = watched {
             self.ports.close(now, pair);
             return Err(error.into());
@@ -250,20 +302,160 @@ impl Relay {
     }
 
     fn watch(&self, socket: impl AsFd, port: PortId) -> rustix::io::Result<()> {
-        epoll::add(&self.epoll, socket, epoll::EventData::new_u64(u64::from(port.0)), epoll::EventFlags::IN)
+        epoll::add(
+            &self.epoll,
+            socket,
+            epoll::EventData::new_u64(u64::from(port.0)),
+            epoll::EventFlags::IN,
+        )
     }
 }
 
 fn socket(pairs: &[Option<Pair>], port: PortId) -> Option<&UdpSocket> {
     let pair = pairs.get(place(port))?.as_ref()?;
-    Some(if port.0 % 2 == 0 { &pair.rtp } else { &pair.rtcp })
+    Some(if port.0.is_multiple_of(2) {
+        &pair.rtp
+    } else {
+        &pair.rtcp
+    })
 }
 
 fn place(port: PortId) -> usize {
     port.0 as usize / 2
 }
 
-#[expect(clippy::disallowed_methods, reason = "the rim reads the clock, once per turn")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rim reads the clock, once per turn"
+)]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr};
+    use std::sync::mpsc;
+
+    use ::media::{OfferOrAnswer, SessionId};
+    use bytes::Bytes;
+
+    use super::*;
+
+    const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    const A: SessionId = SessionId(1);
+    const B: SessionId = SessionId(2);
+    const PATIENCE: Duration = Duration::from_secs(10);
+
+    #[test]
+    fn a_packet_crosses_a_bridge_and_the_ports_are_free_after_the_end() {
+        let (handle, media) = channel(64).unwrap();
+        let (tell, events) = mpsc::channel();
+        let ports = PortRange {
+            first: 34_000,
+            last: 34_999,
+        };
+        let setup = Setup {
+            ip: LOOPBACK,
+            ports,
+            silence_after: Duration::from_secs(60),
+            max_sessions: 4,
+        };
+        let thread = media
+            .spawn(setup, move |event| tell.send(event).unwrap())
+            .unwrap();
+        let ask = |command| {
+            handle.send(command).unwrap();
+            events.recv_timeout(PATIENCE).unwrap()
+        };
+        let (alice, bob) = (phone(), phone());
+
+        let (kind, near) = (OfferOrAnswer::Offer, None);
+        let accepted = |session| Event::Accepted {
+            session,
+            held: false,
+        };
+        assert_eq!(
+            ask(Command::Remote {
+                session: A,
+                kind,
+                sdp: body(&alice),
+                near
+            }),
+            accepted(A)
+        );
+        let Event::Offered { sdp, .. } = ask(Command::Offer {
+            session: B,
+            like: Some(A),
+            near,
+        }) else {
+            panic!()
+        };
+        let port_of_b = port(&sdp);
+        let kind = OfferOrAnswer::Answer;
+        assert_eq!(
+            ask(Command::Remote {
+                session: B,
+                kind,
+                sdp: body(&bob),
+                near
+            }),
+            accepted(B)
+        );
+        handle.send(Command::Bridge { a: A, b: B }).unwrap();
+        let Event::Answered { sdp, .. } = ask(Command::Answer {
+            session: A,
+            like: Some(B),
+        }) else {
+            panic!()
+        };
+
+        let mut packet = [0xff; 172];
+        packet[..12].copy_from_slice(&[0x80, 0, 0, 1, 0, 0, 0, 160, 0, 0, 0, 7]);
+        let mut heard = [0; 1_500];
+        alice.send_to(&packet, (LOOPBACK, port(&sdp))).unwrap();
+        let (length, from) = bob.recv_from(&mut heard).unwrap();
+        assert_eq!(
+            (&heard[..length], from),
+            (&packet[..], SocketAddr::new(LOOPBACK, port_of_b))
+        );
+        bob.send_to(&packet, from).unwrap();
+        let (length, from) = alice.recv_from(&mut heard).unwrap();
+        assert_eq!((&heard[..length], from.port()), (&packet[..], port(&sdp)));
+
+        for session in [A, B] {
+            let Event::Closed { stats, .. } = ask(Command::Close { session }) else {
+                panic!()
+            };
+            assert_eq!((stats.received, stats.sent), (1, 1));
+        }
+        thread.stop();
+        assert!(UdpSocket::bind((LOOPBACK, port_of_b)).is_ok());
+        assert!(
+            handle.send(Command::Close { session: A }).is_err(),
+            "nobody is there to take it"
+        );
+    }
+
+    fn phone() -> UdpSocket {
+        let socket = UdpSocket::bind((LOOPBACK, 0)).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    }
+
+    fn body(phone: &UdpSocket) -> Bytes {
+        let port = phone.local_addr().unwrap().port();
+        Bytes::from(format!(
+            "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio {port} RTP/AVP 0\r\n"
+        ))
+    }
+
+    fn port(sdp: &Bytes) -> u16 {
+        let text = std::str::from_utf8(sdp).unwrap();
+        let line = text
+            .lines()
+            .find(|line| line.starts_with("m=audio"))
+            .unwrap();
+        line.split(' ').nth(1).unwrap().parse().unwrap()
+    }
 }

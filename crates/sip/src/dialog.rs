@@ -100,6 +100,12 @@ impl Dialog {
         in_order
     }
 
+    /// Goes on with the sequence numbers of the early dialog that this one confirms.
+    pub(crate) fn continue_from(&mut self, early: &Dialog) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+    }
+
     /// Takes a new remote target from a target refresh request or its answer: RFC 3261 §12.2.
     pub(crate) fn refresh(&mut self, contacts: Option<Contacts>) {
         if let Some(target) = contact(contacts) {

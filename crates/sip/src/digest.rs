@@ -326,6 +326,9 @@ impl fmt::Display for Credentials {
     }
 }
 
+/// Parameters that one header may have: each is compared with those before it.
+const MOST_PARAMS: usize = 32;
+
 /// The parameters after `Digest`, each name at most once.
 struct AuthParams(smallvec::SmallVec<[(Text, Text); 12]>);
 
@@ -346,7 +349,7 @@ impl AuthParams {
             if content.starts_with('"') && quoted_end(content) != Some(content.len()) {
                 return Err(Malformed);
             }
-            if params.get(name).is_some() {
+            if params.0.len() == MOST_PARAMS || params.get(name).is_some() {
                 return Err(Malformed);
             }
             params

@@ -89,7 +89,7 @@ const CASES: &[(&str, &str, Outcome)] = &[
     // The application refuses these: 415, 401.
     ("invut", "3.3.6", Same),
     ("regaut01", "3.3.7", Tidied),
-    ("multi01", "3.3.8", Refused(400, "Repeated Call-ID")),
+    ("multi01", "3.3.8", Refused(400, "Repeated CSeq")),
     ("mcl01", "3.3.9", Refused(400, "Repeated Content-Length")),
     // The transaction layer has no request for it.
     ("bcast", "3.3.10", Same),

@@ -55,6 +55,7 @@ pub struct Link {
 
 /// What can happen to a running verb.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "lives for one call of on_event")]
 pub(crate) enum Event {
     /// Something happened to a leg on the wire.
     Leg {
@@ -95,7 +96,7 @@ pub(crate) enum Step {
 /// The running form of a verb that waits for something.
 #[derive(Debug)]
 pub(crate) enum Running {
-    Dial(Dialing),
+    Dial(Box<Dialing>),
     Redirect(Redirecting),
 }
 
@@ -103,7 +104,7 @@ impl Verb {
     /// Starts a verb; one that is over at once has no running form.
     pub(crate) fn start(self, ctx: &mut Context) -> Result<Running, Step> {
         match self {
-            Self::Dial(dial) => Dialing::start(dial, ctx).map(Running::Dial),
+            Self::Dial(dial) => Dialing::start(dial, ctx).map(|dialing| Running::Dial(Box::new(dialing))),
             Self::Hangup(hangup) => Err(hangup.start(ctx)),
             Self::Redirect(redirect) => Redirecting::start(redirect, ctx).map(Running::Redirect),
         }

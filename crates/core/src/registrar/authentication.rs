@@ -94,11 +94,11 @@ impl Authenticator {
         }
         let realm: &str = &host.realm;
         let subscriber = self.0.directory.subscriber(host_name, &credentials.username);
-        let ha1 = subscriber
-            .as_ref()
-            .and_then(|subscriber| subscriber.ha1(realm, self.0.settings.algorithm))
-            .unwrap_or(&self.0.nobody);
-        let proved = credentials.verify(ha1, &request.method, &request.body);
+        let verify = |ha1: &str| credentials.verify(ha1, &request.method, &request.body);
+        let proved = match &subscriber {
+            Some(subscriber) => subscriber.ha1s(realm, self.0.settings.algorithm).any(verify),
+            None => verify(&self.0.nobody),
+        };
         let validity = self.0.nonces.check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
         let (Some(subscriber), true) = (subscriber, proved) else {
             return challenge(false);

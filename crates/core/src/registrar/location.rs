@@ -94,11 +94,13 @@ impl Location {
         let mut count = 0;
         self.0
             .store
-            .load_bindings(now, |binding| {
-                count += 1;
-                let reachable = binding.transport == store::Transport::Udp;
-                let mut held = self.0.endpoints.entry(binding.endpoint).or_default();
-                held.push(Held { binding, reachable });
+            .load_bindings(|binding| {
+                if binding.expires_at > now {
+                    count += 1;
+                    let reachable = binding.transport == store::Transport::Udp;
+                    let mut held = self.0.endpoints.entry(binding.endpoint).or_default();
+                    held.push(Held { binding, reachable });
+                }
             })
             .await?;
         Ok(count)
@@ -151,7 +153,7 @@ impl Location {
         for key in change.remove {
             if let Some(at) = entry.iter().position(|held| held.binding.key == key) {
                 undo.before.push(entry.remove(at));
-                rows.push(BindingChange::Remove { endpoint, key });
+                rows.push(BindingChange::Delete { endpoint, key });
             }
         }
         for binding in change.put {
@@ -159,7 +161,7 @@ impl Location {
                 self.note_flow(binding.flow, endpoint);
             }
             undo.put.push((binding.key.clone(), binding.call_id.clone(), binding.cseq));
-            rows.push(BindingChange::Put(Box::new(binding.clone())));
+            rows.push(BindingChange::Put(binding.clone()));
             let new = Held {
                 binding,
                 reachable: true,
@@ -208,7 +210,7 @@ impl Location {
                     let stays = held.binding.flow != flow.0;
                     if !stays {
                         let key = held.binding.key.clone();
-                        rows.push(BindingChange::Remove { endpoint, key });
+                        rows.push(BindingChange::Delete { endpoint, key });
                     }
                     stays
                 });
@@ -228,7 +230,7 @@ impl Location {
                 // Nobody listens when the REST request was given up.
                 let _: Result<(), _> = told.send(outcome);
             });
-            let rows = vec![BindingChange::Clear(endpoint)];
+            let rows = vec![BindingChange::DeleteAll { endpoint }];
             self.0.store.change_bindings(rows, tell)?;
             held.clear();
         } else {

@@ -9,6 +9,7 @@ mod registrar;
 mod replay;
 
 pub(crate) use authentication::{Authenticated, Authenticator};
+pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
 pub(crate) use policy::is_refused_user_agent;
 pub use registrar::Registrar;

@@ -138,8 +138,7 @@ impl Registrar {
             |held| {
                 // The password may have changed, or the endpoint gone, since it was checked: both are known before
                 // the bindings are dropped, and that waits for this lock.
-                let current = self.directory.subscriber_by_id(endpoint);
-                if !current.is_some_and(|current| Arc::ptr_eq(&current, &who.subscriber)) {
+                if !self.directory.is_current(&who.subscriber) {
                     return Err(refused(Status::SERVICE_UNAVAILABLE, "Endpoint is being changed"));
                 }
                 self.plan(now.wall, request, flow, endpoint, contacts, held)

@@ -38,7 +38,7 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
             default_application: true,
             enabled: true,
             ring: Ring::Latest,
-            permissions: Permissions::ALL,
+            permissions: Permissions::default(),
         })
         .await?;
     let body = json!({

@@ -223,6 +223,11 @@ fn address(text: &str, around: Surroundings) -> Result<Address, Refusal> {
             "the media address is a loopback address",
         ));
     }
+    let near_is_here =
+        |near: IpAddr| near.to_canonical() == around.here || near.to_canonical().is_loopback();
+    if ip == around.here && !around.near.is_none_or(near_is_here) {
+        return Err(Refusal::not_acceptable("the media address is ours"));
+    }
     if ip.is_ipv4() != around.here.is_ipv4() {
         return Err(Refusal::not_acceptable(
             "the media address is of the other IP version",

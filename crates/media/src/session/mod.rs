@@ -194,13 +194,23 @@ impl Session {
             self.version,
         );
         self.ours = Some(ours);
+        self.set_packet_time(self.in_force().and_then(|audio| audio.ptime));
         written
+    }
+
+    /// Limits what comes in by the shorter packets of what the phone says and of what it was told.
+    fn set_packet_time(&mut self, theirs: Option<u16>) {
+        let ours = self.ours.as_ref().and_then(|ours| ours.ptime);
+        let shortest = [theirs, ours]
+            .into_iter()
+            .flatten()
+            .fold(PACKET_TIME, u16::min);
+        self.inbound.set_packet_time(shortest);
     }
 
     /// Lets packets go where a description says. One that only holds leaves the source in place, for the music and the resume.
     fn follow(&mut self, audio: &Audio) {
-        self.inbound
-            .set_packet_time(audio.ptime.unwrap_or(PACKET_TIME).min(PACKET_TIME));
+        self.set_packet_time(audio.ptime);
         if audio.rtp.is_none() && !audio.direction.receive {
             return;
         }
@@ -230,8 +240,11 @@ impl Session {
         self.ours.as_ref()
     }
 
-    pub(crate) fn is_held(&self) -> bool {
-        self.in_force().is_none_or(Audio::is_held)
+    /// Whether packets are due from this side: both have agreed, and not to hold.
+    pub(crate) fn flows_both_ways(&self) -> bool {
+        self.agreed
+            .as_ref()
+            .is_some_and(|agreed| !agreed.audio.is_held())
     }
 
     /// What went through so far.

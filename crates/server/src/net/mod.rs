@@ -8,6 +8,7 @@ pub mod batch;
 pub mod connections;
 pub mod counters;
 pub mod listen;
+pub mod rtp;
 pub mod streams;
 pub mod tcp;
 pub mod udp;

@@ -51,14 +51,21 @@ impl RtpPorts {
             IpAddr::V4(_) => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
             IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED),
         };
-        let pairs = range.ports().filter(|port| port % 2 == 0 && *port >= 1024 && *port < range.last);
-        Self { bind, free: pairs.collect(), resting: VecDeque::new() }
+        let pairs = range
+            .ports()
+            .filter(|port| port % 2 == 0 && *port >= 1024 && *port < range.last);
+        Self {
+            bind,
+            free: pairs.collect(),
+            resting: VecDeque::new(),
+        }
     }
 
     /// Binds a pair. A pair that another program uses goes to the end of the line.
     pub fn open(&mut self, now: Instant) -> Result<Pair, Exhausted> {
         while self.resting.front().is_some_and(|(until, _)| *until <= now) {
-            self.free.extend(self.resting.pop_front().map(|(_, number)| number));
+            self.free
+                .extend(self.resting.pop_front().map(|(_, number)| number));
         }
         for _ in 0..self.free.len() {
             let number = self.free.pop_front().ok_or(Exhausted)?;
@@ -82,7 +89,11 @@ impl RtpPorts {
             drain(&socket);
             io::Result::Ok(socket)
         };
-        Ok(Pair { rtp: open(number)?, rtcp: open(number + 1)?, number })
+        Ok(Pair {
+            rtp: open(number)?,
+            rtcp: open(number + 1)?,
+            number,
+        })
     }
 }
 
@@ -112,7 +123,10 @@ mod tests {
             (*first..first + 4).all(|port| UdpSocket::bind(SocketAddr::new(LOOPBACK, port)).is_ok())
         });
         let first = free.expect("four free ports");
-        PortRange { first, last: first + 3 }
+        PortRange {
+            first,
+            last: first + 3,
+        }
     }
 
     #[test]
@@ -120,7 +134,10 @@ mod tests {
         let (start, range) = (some_instant(), two_pairs());
         let mut ports = RtpPorts::new(LOOPBACK, range);
         let (first, second) = (ports.open(start).unwrap(), ports.open(start).unwrap());
-        assert_eq!((first.number, second.number), (range.first, range.first + 2));
+        assert_eq!(
+            (first.number, second.number),
+            (range.first, range.first + 2)
+        );
         assert_eq!(first.rtcp.local_addr().unwrap().port(), first.number + 1);
         assert_eq!(ports.open(start).unwrap_err(), Exhausted);
 

@@ -2,20 +2,20 @@
 //! deals datagrams out by their source (SO_REUSEPORT), so that one phone stays with one thread.
 
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sip::{Flow, FlowId, Transport};
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::net::UdpSocket;
 
 use super::batch::{self, Flushed, Receiver, Sender};
 
 /// One socket with its buffers.
 pub struct Datagrams {
-    socket: AsyncFd<UdpSocket>,
+    socket: UdpSocket,
     local: SocketAddr,
     receiver: Receiver,
     sender: Sender,
@@ -23,25 +23,25 @@ pub struct Datagrams {
 
 impl Datagrams {
     /// Takes a bound socket. Has to be called on the runtime that will wait for it.
-    pub fn new(socket: UdpSocket) -> io::Result<Self> {
+    pub fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         if local.ip().is_unspecified() {
             batch::ask_for_destination(socket.as_fd(), local.is_ipv6())?;
         }
-        let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        let socket = UdpSocket::from_std(socket)?;
         Ok(Self { socket, local, receiver: Receiver::new(), sender: Sender::new() })
     }
 
     /// Whether a datagram waits.
     pub fn poll_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_read_ready(context).map_ok(|_| ())
+        self.socket.poll_recv_ready(context)
     }
 
     /// Receives one batch into `each`; answers how many came, 0 when nothing waits.
     pub fn receive(&mut self, mut each: impl FnMut(Flow, Bytes)) -> io::Result<usize> {
         let Self { socket, local, receiver, .. } = self;
-        let received = socket.try_io(Interest::READABLE, |socket| {
+        let received = socket.try_io(Interest::READABLE, || {
             receiver.receive(socket.as_fd(), |datagram| {
                 let local = SocketAddr::new(datagram.local.unwrap_or(local.ip()), local.port());
                 let flow = Flow { transport: Transport::Udp, id: FlowId::NONE, local, remote: datagram.remote };
@@ -81,6 +81,6 @@ impl Datagrams {
         if self.sender.is_empty() {
             return Flushed::default();
         }
-        self.sender.flush(self.socket.get_ref().as_fd())
+        self.sender.flush(self.socket.as_fd())
     }
 }

@@ -20,7 +20,7 @@ pub(crate) const fn is_token_byte(byte: u8) -> bool {
 
 /// Removes linear white space at both ends.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\r', '\n'])
+    text.trim_ascii()
 }
 
 /// Gives the part of `whole` that `part` is, without copying. `part` must have been cut out of `whole`.

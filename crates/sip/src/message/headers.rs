@@ -103,10 +103,7 @@ impl Headers {
 
     /// Reads the top Via, also out of a comma-joined line (RFC 3261 §20.42).
     pub fn via(&self) -> Result<Via, HeaderError> {
-        self.typed(Name::Via, |line| {
-            let top = List::new(line).next().unwrap_or_default();
-            Via::parse(&slice(line, top))
-        })
+        self.typed(Name::Via, Via::parse_top)
     }
 
     /// Puts another value in the place of the top Via and leaves those below it alone.
@@ -149,9 +146,10 @@ impl Headers {
             .map_err(|Malformed| HeaderError::Malformed(Name::Contact))
     }
 
-    /// Reads a header that lists addresses: Route, Record-Route, Path.
+    /// Reads a header that lists addresses: Route, Record-Route, Path. Those after the 256th are left aside.
     pub fn addresses(&self, name: &Name) -> Result<Vec<NameAddr>, HeaderError> {
         self.values(name)
+            .take(contact::MOST_ADDRESSES)
             .map(|value| NameAddr::parse(&value))
             .collect::<Result<_, _>>()
             .map_err(|Malformed| HeaderError::Malformed(name.clone()))

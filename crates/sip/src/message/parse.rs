@@ -246,7 +246,8 @@ fn read_headers(head: &Text, mut rest: &str, limits: Limits, faults: &mut Faults
         // RFC 3261 §7.3.1: blanks may stand before the colon.
         let name = name.trim_end_matches([' ', '\t']);
         let value = trim(value);
-        if !is_token(name) {
+        let known = Name::known(name);
+        if known.is_none() && !is_token(name) {
             faults.bad("Bad Header Name");
             continue;
         }
@@ -254,7 +255,6 @@ fn read_headers(head: &Text, mut rest: &str, limits: Limits, faults: &mut Faults
             faults.bad("Control Character In Header");
             continue;
         }
-        let known = Name::known(name);
         let (name, value) = if unfolded.is_some() {
             (
                 known.unwrap_or_else(|| Name::Other(name.into())),

@@ -67,7 +67,7 @@ statuses! {
     433 ANONYMITY_DISALLOWED "Anonymity Disallowed",
     439 FIRST_HOP_LACKS_OUTBOUND "First Hop Lacks Outbound Support",
     480 TEMPORARILY_UNAVAILABLE "Temporarily Unavailable",
-    481 DOES_NOT_EXIST "Call/Transaction Does Not Exist",
+    481 CALL_DOES_NOT_EXIST "Call/Transaction Does Not Exist",
     482 LOOP_DETECTED "Loop Detected",
     483 TOO_MANY_HOPS "Too Many Hops",
     484 ADDRESS_INCOMPLETE "Address Incomplete",

@@ -139,6 +139,9 @@ impl Uri {
         self.port = port;
         self.params = slice(text, params);
         self.headers = slice(text, headers);
+        if memchr::memchr_iter(b'&', headers.as_bytes()).count() >= MOST_PARAMS {
+            return Err(Malformed);
+        }
         check_params(&self.params)
     }
 
@@ -232,9 +235,13 @@ fn port_number(text: &str) -> Option<u16> {
     if digits { text.parse().ok() } else { None }
 }
 
+/// Parameters, or headers, that one URI may have: comparing two URIs takes the product of theirs.
+const MOST_PARAMS: usize = 64;
+
 /// An empty parameter is forgiven; a bare `@` is the sign of a host that is none.
 fn check_params(params: &str) -> Result<(), Malformed> {
-    if memchr::memchr(b'@', params.as_bytes()).is_some() {
+    let too_many = memchr::memchr_iter(b';', params.as_bytes()).count() >= MOST_PARAMS;
+    if too_many || memchr::memchr(b'@', params.as_bytes()).is_some() {
         return Err(Malformed);
     }
     Ok(())
@@ -365,6 +372,14 @@ mod tests {
         ] {
             assert_eq!(Uri::parse(&bad.into()), Err(Malformed), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_uri_that_would_be_slow_to_compare_is_refused() {
+        let with = |params: String| Uri::parse(&format!("sip:a@b{params}").into());
+        assert!(with(";x".repeat(64)).is_ok());
+        assert_eq!(with(";x".repeat(65)), Err(Malformed));
+        assert_eq!(with(format!("?{}", "x=y&".repeat(64))), Err(Malformed));
     }
 
     #[test]

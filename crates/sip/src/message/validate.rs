@@ -1,27 +1,24 @@
 //! What every element may rely on after reading: RFC 3261 §8.1.1, §8.1.3, §20; RFC 4475 §3.
 
-use crate::message::header::{HeaderError, Malformed, Name, NameAddr};
+use crate::Text;
+use crate::message::header::{CSeq, Header, HeaderError, Malformed, Name, NameAddr, Via, number};
 use crate::message::headers::Headers;
 use crate::message::request::{Refusal, Request};
 use crate::message::response::Response;
 use crate::message::status::Status;
 
-/// Headers that must be there and stand once (RFC 3261 §8.1.1). Max-Forwards may be missing: served as if 70.
-const MANDATORY: [Name; 4] = [Name::CallId, Name::CSeq, Name::From, Name::To];
-const ONCE: [Name; 2] = [Name::MaxForwards, Name::ContentType];
-
 /// Checks a request.
 pub(super) fn request(request: &Request) -> Result<(), Refusal> {
     let headers = &request.headers;
-    common(headers)?;
-    for name in ONCE {
-        once(headers, name)?;
-    }
-    let cseq = headers.cseq().map_err(refusal)?;
+    let found = Found::in_headers(headers)?;
+    let cseq = found.judge()?;
     if cseq.method != request.method {
         return Err(bad("CSeq Method Differs"));
     }
-    headers.max_forwards().map_err(refusal)?;
+    if let Some(hops) = found.max_forwards {
+        number::max_forwards(hops)
+            .map_err(|Malformed| refusal(HeaderError::Malformed(Name::MaxForwards)))?;
+    }
     let uri = request
         .uri_parsed()
         .map_err(|Malformed| bad("Bad Request-URI"))?;
@@ -29,11 +26,15 @@ pub(super) fn request(request: &Request) -> Result<(), Refusal> {
     if !uri.headers.is_empty() {
         return Err(bad("Headers In Request-URI"));
     }
-    headers.contacts().map_err(refusal)?;
-    for name in [Name::Route, Name::RecordRoute, Name::Path] {
-        for value in headers.values(&name) {
-            NameAddr::parse(&value)
-                .map_err(|Malformed| refusal(HeaderError::Malformed(name.clone())))?;
+    if found.contact {
+        headers.contacts().map_err(refusal)?;
+    }
+    if found.route {
+        for name in [Name::Route, Name::RecordRoute, Name::Path] {
+            for value in headers.values(&name) {
+                NameAddr::parse(&value)
+                    .map_err(|Malformed| refusal(HeaderError::Malformed(name.clone())))?;
+            }
         }
     }
     Ok(())
@@ -41,42 +42,76 @@ pub(super) fn request(request: &Request) -> Result<(), Refusal> {
 
 /// Checks a response as far as it is needed to match it.
 pub(super) fn response(response: &Response) -> Result<(), Refusal> {
-    common(&response.headers)?;
-    response.headers.cseq().map_err(refusal)?;
+    Found::in_headers(&response.headers)?.judge()?;
     Ok(())
 }
 
-fn common(headers: &Headers) -> Result<(), Refusal> {
-    headers.via().map_err(refusal)?;
-    for name in MANDATORY {
-        once(headers, name)?;
-    }
-    let call_id = headers
-        .call_id()
-        .ok_or_else(|| refusal(HeaderError::Missing(Name::CallId)))?;
-    if call_id.is_empty() || call_id.contains([' ', '\t']) {
-        return Err(refusal(HeaderError::Malformed(Name::CallId)));
-    }
-    headers.cseq().map_err(refusal)?;
-    headers.from().map_err(refusal)?;
-    headers.to().map_err(refusal)?;
-    Ok(())
+/// The headers that are judged, found in one pass. All but Via, Contact and the routes may stand only once
+/// (RFC 3261 §7.3.1).
+#[derive(Default)]
+struct Found<'a> {
+    via: Option<&'a Text>,
+    call_id: Option<&'a Text>,
+    cseq: Option<&'a Text>,
+    from: Option<&'a Text>,
+    to: Option<&'a Text>,
+    max_forwards: Option<&'a Text>,
+    content_type: Option<&'a Text>,
+    contact: bool,
+    route: bool,
 }
 
-/// RFC 3261 §7.3.1: only list headers may be repeated.
-fn once(headers: &Headers, name: Name) -> Result<(), Refusal> {
-    if headers.all(&name).nth(1).is_none() {
-        return Ok(());
+impl<'a> Found<'a> {
+    fn in_headers(headers: &'a Headers) -> Result<Self, Refusal> {
+        let mut found = Self::default();
+        for Header { name, value } in headers {
+            let (place, repeated) = match name {
+                Name::Via => {
+                    found.via.get_or_insert(value);
+                    continue;
+                }
+                Name::Contact => {
+                    found.contact = true;
+                    continue;
+                }
+                Name::Route | Name::RecordRoute | Name::Path => {
+                    found.route = true;
+                    continue;
+                }
+                Name::CallId => (&mut found.call_id, "Repeated Call-ID"),
+                Name::CSeq => (&mut found.cseq, "Repeated CSeq"),
+                Name::From => (&mut found.from, "Repeated From"),
+                Name::To => (&mut found.to, "Repeated To"),
+                Name::MaxForwards => (&mut found.max_forwards, "Repeated Max-Forwards"),
+                Name::ContentType => (&mut found.content_type, "Repeated Content-Type"),
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return Err(bad(repeated));
+            }
+        }
+        Ok(found)
     }
-    Err(bad(match name {
-        Name::CallId => "Repeated Call-ID",
-        Name::CSeq => "Repeated CSeq",
-        Name::From => "Repeated From",
-        Name::To => "Repeated To",
-        Name::MaxForwards => "Repeated Max-Forwards",
-        Name::ContentType => "Repeated Content-Type",
-        _ => "Repeated Header",
-    }))
+
+    /// Judges what every message must have (RFC 3261 §8.1.1). Max-Forwards may be missing: served as if 70.
+    fn judge(&self) -> Result<CSeq, Refusal> {
+        let must = |value: Option<&'a Text>, name: Name| {
+            value.ok_or_else(|| refusal(HeaderError::Missing(name)))
+        };
+        let malformed = |name: Name| move |Malformed| refusal(HeaderError::Malformed(name));
+        let via = must(self.via, Name::Via)?;
+        let call_id = must(self.call_id, Name::CallId)?;
+        let cseq = must(self.cseq, Name::CSeq)?;
+        let from = must(self.from, Name::From)?;
+        let to = must(self.to, Name::To)?;
+        Via::parse_top(via).map_err(malformed(Name::Via))?;
+        if call_id.is_empty() || call_id.contains([' ', '\t']) {
+            return Err(refusal(HeaderError::Malformed(Name::CallId)));
+        }
+        NameAddr::parse(from).map_err(malformed(Name::From))?;
+        NameAddr::parse(to).map_err(malformed(Name::To))?;
+        CSeq::parse(cseq).map_err(malformed(Name::CSeq))
+    }
 }
 
 fn bad(why: &'static str) -> Refusal {

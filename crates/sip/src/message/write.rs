@@ -57,7 +57,10 @@ fn rest(buffer: &mut BytesMut, headers: &Headers, body: &Bytes) {
             length_stands = true;
             continue;
         }
-        put(buffer, header.name.as_str());
+        match &header.name {
+            Name::Other(name) => put(buffer, name),
+            known => buffer.put_slice(known.as_str().as_bytes()),
+        }
         buffer.put_slice(b": ");
         put(buffer, &header.value);
         buffer.put_slice(b"\r\n");

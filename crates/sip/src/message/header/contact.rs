@@ -31,6 +31,9 @@ impl Contacts {
     }
 }
 
+/// Addresses that one message may list; what is read takes far more room than what was sent.
+pub(crate) const MOST_ADDRESSES: usize = 256;
+
 /// Reads the Contact lines. `*` beside an address is refused (RFC 3261 §10.3 step 6).
 pub(crate) fn parse<'a>(lines: impl Iterator<Item = &'a Text>) -> Result<Contacts, Malformed> {
     let mut addresses = Vec::new();
@@ -41,6 +44,9 @@ pub(crate) fn parse<'a>(lines: impl Iterator<Item = &'a Text>) -> Result<Contact
             continue;
         }
         for value in List::new(line) {
+            if addresses.len() == MOST_ADDRESSES {
+                return Err(Malformed);
+            }
             addresses.push(NameAddr::parse(&slice(line, value))?);
         }
     }
@@ -70,6 +76,12 @@ mod tests {
             .collect();
         assert_eq!(uris, ["sip:a@b", "sip:c@d", "sip:e@f"]);
         assert_eq!(contacts(&[]), Ok(Contacts::List(Vec::new())));
+    }
+
+    #[test]
+    fn there_is_an_end_to_the_addresses() {
+        let line = ["<sip:a@b>"; 257].join(",");
+        assert_eq!(contacts(&[&line]), Err(Malformed));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Addresses with a display name and parameters: From, To, Contact, Route (RFC 3261 §20.10, §20.20, §20.34, §20.39).
+//! Addresses with a display name and parameters: From, To, Contact, Route
+//! (RFC 3261 §20.10, §20.20, §20.34, §20.39).
 
 use std::fmt;
 

@@ -13,9 +13,7 @@ pub fn max_forwards(value: &str) -> Result<u8, Malformed> {
 /// absent. A comment or parameters after the number are left aside (`Retry-After: 18000 (meeting);duration=3600`).
 pub fn delta_seconds(value: &str) -> Option<u32> {
     let value = trim(value);
-    let end = value
-        .find(|letter: char| matches!(letter, ' ' | '\t' | ';' | '('))
-        .unwrap_or(value.len());
+    let end = value.find([' ', '\t', ';', '(']).unwrap_or(value.len());
     let seconds = number(value.get(..end)?)?;
     Some(u32::try_from(seconds).unwrap_or(u32::MAX))
 }

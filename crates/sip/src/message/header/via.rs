@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use crate::Text;
-use crate::message::grammar::{is_token, slice, split_off, split_once, trim};
+use crate::message::grammar::{List, is_token, slice, split_off, split_once, trim};
 use crate::message::header::Malformed;
 use crate::message::params::Params;
 use crate::message::uri::host_and_port;
@@ -50,6 +50,12 @@ impl Via {
             port,
             params: Params::parse(slice(value, params)).ok_or(Malformed)?,
         })
+    }
+
+    /// Reads the first value of a header line.
+    pub fn parse_top(line: &Text) -> Result<Self, Malformed> {
+        let top = List::new(line).next().unwrap_or_default();
+        Self::parse(&slice(line, top))
     }
 
     /// Gives the branch.
@@ -101,7 +107,8 @@ impl Via {
             .sent_by_host
             .trim_start_matches('[')
             .trim_end_matches(']');
-        if !asked && said.parse::<IpAddr>().is_ok_and(|said| said == address) {
+        let claimed = self.params.has("received");
+        if !asked && !claimed && said.parse::<IpAddr>().is_ok_and(|said| said == address) {
             return false;
         }
         self.params.set("received", Some(&address.to_string()));
@@ -196,6 +203,10 @@ mod tests {
         assert_eq!(
             noted("SIP/2.0/UDP 192.0.2.9;branch=1"),
             "SIP/2.0/UDP 192.0.2.9;branch=1"
+        );
+        assert_eq!(
+            noted("SIP/2.0/UDP 192.0.2.9;received=203.0.113.1;branch=1"),
+            "SIP/2.0/UDP 192.0.2.9;received=192.0.2.9;branch=1"
         );
         assert_eq!(
             noted("SIP/2.0/UDP a.example.com;branch=1"),

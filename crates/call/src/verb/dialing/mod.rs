@@ -1,0 +1,308 @@
+//! A Dial that runs: voice-xml.md §4.6.
+//!
+//! All targets are looked up and called at once. A target is one leg with one attempt for each place where it can be
+//! reached. The first attempt that answers wins; the others are hung up at once, then the winner is joined with the
+//! caller: its description is read, the caller is answered like it, the two are bridged.
+
+mod join;
+mod over;
+mod targets;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sip::SessionEvent;
+use uuid::Uuid;
+
+use crate::about::{DialStatus, DialSummary, FetchId, Occasion};
+use crate::cdr::{Cause, HangupSource};
+use crate::context::{Context, Timer};
+use crate::leg::{End, LegId};
+use crate::verb::dial::{Dial, Place, QueryId, Target};
+use crate::verb::{Event, Step};
+
+use over::action_failed;
+
+/// Targets of one Dial; the rest is not called.
+const MAX_TARGETS: usize = 20;
+/// Attempts on the wire of one Dial.
+const MAX_ATTEMPTS: usize = 32;
+/// How long it may take to join an answered leg with the caller: more than the wait for an ACK, 64·T1.
+const JOIN_LIMIT: Duration = Duration::from_secs(40);
+
+/// A Dial that runs.
+#[derive(Debug)]
+pub(crate) struct Dialing {
+    dial: Dial,
+    state: State,
+    callees: Vec<Callee>,
+    /// Attempts that may still be made.
+    room: usize,
+    rang: bool,
+    early: Option<Early>,
+    /// The best refusal so far.
+    refusal: Option<End>,
+}
+
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum State {
+    /// Targets are looked up and called.
+    Ringing,
+    /// One has answered and is being joined with the caller.
+    Joining { b: LegId, step: Join },
+    /// The two talk.
+    Bridged { b: LegId },
+    /// The Dial is over, the action's document awaited.
+    Asking { fetch: FetchId },
+    /// Nothing more will be done.
+    Over,
+}
+
+/// The steps from an answer of a callee to the bridge.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+enum Join {
+    /// The plane reads the callee's answer.
+    ReadB,
+    /// The plane makes our answer to the caller's offer.
+    AnswerA,
+    /// The caller made no offer: the plane makes ours for the 200.
+    OfferA,
+    /// The caller's ACK brings its answer.
+    AwaitAck,
+    /// The plane reads it.
+    ReadA,
+}
+
+/// One target.
+#[derive(Debug)]
+struct Callee {
+    target: Target,
+    position: u16,
+    state: CalleeState,
+    refusal: Option<End>,
+}
+
+#[derive(Debug)]
+enum CalleeState {
+    /// Asked where it is.
+    Locating(QueryId),
+    /// Its leg is called at one or several places.
+    Calling {
+        leg: LegId,
+        attempts: Vec<(LegId, Option<Place>)>,
+    },
+    /// It cannot be reached, or its leg is over.
+    Over,
+}
+
+/// The callee whose early media the caller hears.
+#[derive(Debug)]
+struct Early {
+    b: LegId,
+    description: Bytes,
+    step: EarlyStep,
+}
+
+#[derive(Debug)]
+enum EarlyStep {
+    /// The plane reads what the callee described.
+    Reading,
+    /// The plane makes our answer to the caller.
+    Answering,
+    /// The caller has it in a 183.
+    Sent(Bytes),
+    /// The caller cannot be given it.
+    Useless,
+}
+
+impl Dialing {
+    pub(crate) fn start(mut dial: Dial, ctx: &mut Context) -> Result<Self, Step> {
+        let targets = std::mem::take(&mut dial.targets);
+        if targets.is_empty() {
+            // voice-xml.md §4.6: no usable child, next element, no action.
+            return Err(Step::Done);
+        }
+        ctx.show_headers(&dial.sip_headers);
+        ctx.set_timer(Timer::Verb, dial.timeout);
+        let callees = targets
+            .into_iter()
+            .take(MAX_TARGETS)
+            .zip(1..)
+            .map(|(target, position)| {
+                let state = CalleeState::Locating(ctx.locate(target.kind.clone()));
+                Callee {
+                    target,
+                    position,
+                    state,
+                    refusal: None,
+                }
+            })
+            .collect();
+        Ok(Self {
+            dial,
+            state: State::Ringing,
+            callees,
+            room: MAX_ATTEMPTS,
+            rang: false,
+            early: None,
+            refusal: None,
+        })
+    }
+
+    pub(crate) fn on_event(&mut self, ctx: &mut Context, event: Event) -> Step {
+        match (self.state, event) {
+            (State::Ringing, Event::Located { query, outcome }) => {
+                self.located(ctx, query, outcome)
+            }
+            (
+                _,
+                Event::Media {
+                    leg: LegId::A,
+                    heard,
+                },
+            ) => self.heard_a(ctx, heard),
+            (_, Event::Media { leg, heard }) => self.heard_b(ctx, leg, heard),
+            (
+                State::Joining {
+                    b,
+                    step: Join::AwaitAck,
+                },
+                Event::Leg {
+                    leg: LegId::A,
+                    event,
+                },
+            ) => self.acknowledged(ctx, b, event),
+            (_, Event::Leg { leg: LegId::A, .. }) => Step::Continue,
+            (
+                State::Ringing,
+                Event::Leg {
+                    leg,
+                    event: SessionEvent::Ringing { status, sdp, .. },
+                },
+            ) => self.rings(ctx, leg, status, sdp),
+            (
+                State::Ringing,
+                Event::Leg {
+                    leg,
+                    event: SessionEvent::Answered { sdp, response },
+                },
+            ) => self.answered(
+                ctx,
+                leg,
+                sdp,
+                response.call_id().map(|id| String::from(&**id)),
+            ),
+            (
+                _,
+                Event::Leg {
+                    leg,
+                    event: SessionEvent::Failed { status, response },
+                },
+            ) => {
+                ctx.attempt_gone(leg, Some(status.0));
+                let source = if response.is_some() {
+                    HangupSource::Callee
+                } else {
+                    HangupSource::Error
+                };
+                self.lost(
+                    ctx,
+                    leg,
+                    End::with_status(Cause::from_sip_status(status.0), source, status.0),
+                )
+            }
+            (_, Event::Refused(leg)) => {
+                ctx.attempt_gone(leg, None);
+                self.lost(ctx, leg, no_room())
+            }
+            (
+                _,
+                Event::Leg {
+                    leg,
+                    event: SessionEvent::Ended { why },
+                },
+            ) => {
+                ctx.attempt_gone(leg, None);
+                self.lost(ctx, leg, End::of_session(&why, HangupSource::Callee))
+            }
+            (State::Ringing, Event::Deadline) => self.rang_long_enough(ctx),
+            (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
+                Cause::InternalError,
+                HangupSource::Error,
+                500,
+            )),
+            (State::Bridged { b }, Event::Deadline) => {
+                let end = End::new(Cause::ScheduledHangup, HangupSource::Platform);
+                self.bridge_over(ctx, b, end)
+            }
+            (
+                State::Asking { fetch },
+                Event::Fetched {
+                    fetch: answered,
+                    outcome,
+                },
+            ) if fetch == answered => {
+                self.state = State::Over;
+                match outcome {
+                    Ok(document) => Step::Replace(document),
+                    Err(failure) => {
+                        Step::End(End::new(action_failed(failure), HangupSource::Error))
+                    }
+                }
+            }
+            _ => Step::Continue,
+        }
+    }
+
+    /// Undoes what is open, because the caller's leg ends.
+    pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
+        let (status, cause) = match (std::mem::replace(&mut self.state, State::Over), end.cause) {
+            (State::Asking { .. } | State::Over, _) => return,
+            (State::Bridged { .. }, Cause::Canceled) => {
+                (DialStatus::Completed, Cause::NormalHangup)
+            }
+            (State::Bridged { .. }, cause) => (DialStatus::Completed, cause),
+            (_, Cause::NormalHangup | Cause::Canceled) => (DialStatus::Cancel, Cause::Canceled),
+            (_, cause) => (DialStatus::of(cause), cause),
+        };
+        let b_leg = if status == DialStatus::Completed {
+            self.winner(ctx)
+        } else {
+            None
+        };
+        self.end_all(ctx, end);
+        if let Some(link) = self.dial.action.clone() {
+            let summary = DialSummary {
+                status,
+                rang: self.rang,
+                cause,
+                b_leg,
+            };
+            ctx.fetch_only(link, Occasion::DialEnded(summary));
+        }
+    }
+
+    fn leg_of_attempt(&self, id: LegId) -> Option<LegId> {
+        self.callees.iter().find_map(|callee| match &callee.state {
+            CalleeState::Calling { leg, attempts }
+                if attempts.iter().any(|(attempt, _)| *attempt == id) =>
+            {
+                Some(*leg)
+            }
+            _ => None,
+        })
+    }
+
+    /// The leg that answered; the others are over.
+    fn winner(&self, ctx: &Context) -> Option<Uuid> {
+        self.callees.iter().find_map(|callee| match callee.state {
+            CalleeState::Calling { leg, .. } => ctx.leg_uuid(leg),
+            _ => None,
+        })
+    }
+}
+
+/// A limit was reached.
+const fn no_room() -> End {
+    End::with_status(Cause::ConcurrencyLimit, HangupSource::Platform, 503)
+}

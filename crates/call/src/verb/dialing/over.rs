@@ -1,0 +1,137 @@
+//! How a Dial ends: refused by all, not answered, or bridged and hung up.
+
+use sip::Status;
+use uuid::Uuid;
+
+use super::{CalleeState, Dialing, State};
+use crate::about::{DialStatus, DialSummary, FetchFailure, Occasion};
+use crate::cdr::{Cause, HangupSource};
+use crate::context::{Context, Timer};
+use crate::leg::{End, LegId};
+use crate::verb::dial::LocateFailure;
+use crate::verb::{Step, too_many_documents};
+
+impl Dialing {
+    /// An attempt is gone.
+    pub(super) fn lost(&mut self, ctx: &mut Context, id: LegId, end: End) -> Step {
+        match self.state {
+            State::Bridged { b } if b == id => return self.bridge_over(ctx, b, end),
+            State::Asking { .. } | State::Over => return Step::Continue,
+            _ => {}
+        }
+        if self.early.as_ref().is_some_and(|early| early.b == id) {
+            self.forget_early(ctx);
+            if self.state == State::Ringing {
+                // Others may still ring: the caller's phone plays its own tone again.
+                ctx.ring_a(Status::RINGING, None);
+            }
+        }
+        for callee in &mut self.callees {
+            let CalleeState::Calling { leg, attempts } = &mut callee.state else {
+                continue;
+            };
+            let before = attempts.len();
+            attempts.retain(|(attempt, _)| *attempt != id);
+            if attempts.len() == before {
+                continue;
+            }
+            let refusal = end.better(callee.refusal);
+            callee.refusal = Some(refusal);
+            if attempts.is_empty() {
+                ctx.end_leg(*leg, refusal);
+                callee.state = CalleeState::Over;
+                self.refusal = Some(refusal.better(self.refusal));
+            }
+            break;
+        }
+        self.nobody_left(ctx)
+    }
+
+    pub(super) fn nobody_left(&mut self, ctx: &mut Context) -> Step {
+        if self
+            .callees
+            .iter()
+            .any(|callee| !matches!(callee.state, CalleeState::Over))
+        {
+            return Step::Continue;
+        }
+        let end = self
+            .refusal
+            .unwrap_or_else(|| LocateFailure::NotRegistered.end());
+        self.finish(ctx, DialStatus::of(end.cause), end, None)
+    }
+
+    pub(super) fn rang_long_enough(&mut self, ctx: &mut Context) -> Step {
+        let end = End::with_status(Cause::RingTimeout, HangupSource::Platform, 480);
+        self.end_all(ctx, end);
+        self.finish(ctx, DialStatus::NoAnswer, end, None)
+    }
+
+    /// The bridge is over: the callee's leg ends, the caller goes on.
+    pub(super) fn bridge_over(&mut self, ctx: &mut Context, b: LegId, end: End) -> Step {
+        let winner = self.winner(ctx);
+        if let Some(leg) = self.leg_of_attempt(b) {
+            ctx.end_leg(leg, end);
+        }
+        self.finish(ctx, DialStatus::Completed, end, winner)
+    }
+
+    pub(super) fn end_all(&mut self, ctx: &mut Context, end: End) {
+        for callee in &mut self.callees {
+            if let CalleeState::Calling { leg, .. } = callee.state {
+                ctx.end_leg(leg, end);
+            }
+            callee.state = CalleeState::Over;
+        }
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        ctx: &mut Context,
+        status: DialStatus,
+        end: End,
+        b_leg: Option<Uuid>,
+    ) -> Step {
+        self.state = State::Over;
+        ctx.clear_timer(Timer::Verb);
+        ctx.disconnect();
+        ctx.last_dial = Some(end);
+        let summary = DialSummary {
+            status,
+            rang: self.rang,
+            cause: end.cause,
+            b_leg,
+        };
+        match self.dial.action.clone() {
+            Some(link) if self.dial.redirect && !self.dial.direct => {
+                match ctx.fetch_document(link, Occasion::DialEnded(summary)) {
+                    Some(fetch) => {
+                        self.state = State::Asking { fetch };
+                        Step::Continue
+                    }
+                    None => Step::End(too_many_documents()),
+                }
+            }
+            action => {
+                if let Some(link) = action {
+                    ctx.fetch_only(link, Occasion::DialEnded(summary));
+                }
+                if self.dial.direct {
+                    Step::End(end)
+                } else {
+                    Step::Done
+                }
+            }
+        }
+    }
+}
+
+/// voice-xml.md §1.3.
+pub(super) const fn action_failed(failure: FetchFailure) -> Cause {
+    match failure {
+        FetchFailure::Unreachable => Cause::ActionUnreachable,
+        FetchFailure::BadXml => Cause::InvalidActionXml,
+        FetchFailure::BadUrl => Cause::InvalidActionUrl,
+        FetchFailure::BadMethod => Cause::InvalidActionMethod,
+    }
+}

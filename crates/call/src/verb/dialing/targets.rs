@@ -1,0 +1,171 @@
+//! From a target to its INVITE and its ring tone.
+
+use bytes::Bytes;
+use media::OfferOrAnswer;
+use sip::Status;
+
+use super::{CalleeState, Dialing, Early, EarlyStep, no_room};
+use crate::address::{custom_headers, from_value};
+use crate::context::Context;
+use crate::leg::{Described, LegId, Wire};
+use crate::verb::dial::{Dial, LocateFailure, Located, QueryId, Target};
+use crate::verb::{Step, too_many_documents};
+
+impl Dialing {
+    pub(super) fn located(
+        &mut self,
+        ctx: &mut Context,
+        query: QueryId,
+        outcome: Result<Located, LocateFailure>,
+    ) -> Step {
+        let room = self.room;
+        let Some(callee) = self
+            .callees
+            .iter_mut()
+            .find(|t| matches!(t.state, CalleeState::Locating(q) if q == query))
+        else {
+            return Step::Continue;
+        };
+        let Some(leg) = ctx.new_leg_id() else {
+            return Step::End(too_many_documents());
+        };
+        let from = shown_from(&self.dial, &callee.target, ctx);
+        let (mut record, places, failure) = match outcome {
+            Ok(located) => {
+                let mut record = ctx.callee_record(leg, from, located.shows_as);
+                record.endpoint = located.endpoint;
+                let failure = if located.destinations.is_empty() {
+                    Some(LocateFailure::NotRegistered.end())
+                } else {
+                    (room == 0).then(no_room)
+                };
+                (record, located.destinations, failure)
+            }
+            Err(failure) => {
+                let to = callee.target.kind.text().to_owned();
+                (
+                    ctx.callee_record(leg, from, to),
+                    Vec::new(),
+                    Some(failure.end()),
+                )
+            }
+        };
+        record.source_ip = places.first().map(|place| place.near);
+        ctx.open_leg(record, self.dial.callback.clone(), callee.position);
+        if let Some(end) = failure {
+            callee.state = CalleeState::Over;
+            ctx.end_leg(leg, end);
+            self.refusal = Some(end.better(self.refusal));
+            return self.nobody_left(ctx);
+        }
+        let mut attempts = Vec::new();
+        for place in places.into_iter().take(room) {
+            let id = if attempts.is_empty() {
+                Some(leg)
+            } else {
+                ctx.new_leg_id()
+            };
+            let Some(id) = id else { break };
+            ctx.open_attempt(id, leg, Wire::Idle, place.near);
+            attempts.push((id, Some(place)));
+        }
+        self.room -= attempts.len();
+        callee.state = CalleeState::Calling { leg, attempts };
+        self.call_ready(ctx);
+        Step::Continue
+    }
+
+    /// Asks for offers to everybody who is found, once the plane knows what the caller offers.
+    pub(super) fn call_ready(&mut self, ctx: &mut Context) {
+        let like = if ctx.wire(LegId::A) == Wire::Up {
+            Some(LegId::A)
+        } else {
+            match (ctx.caller.offer.clone(), ctx.described(LegId::A)) {
+                (None, _) => None,
+                (Some(_), Described::Yes) => Some(LegId::A),
+                (Some(_), Described::Asked) => return,
+                (Some(offer), Described::No) => {
+                    ctx.describe(LegId::A, OfferOrAnswer::Offer, offer);
+                    return;
+                }
+            }
+        };
+        for callee in &self.callees {
+            if let CalleeState::Calling { attempts, .. } = &callee.state {
+                for (id, place) in attempts {
+                    if place.is_some() && !ctx.has_asked_offer(*id) {
+                        ctx.make_offer(*id, like);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The offer for an attempt is made: its INVITE goes out.
+    pub(super) fn invite(&mut self, ctx: &mut Context, id: LegId, sdp: Bytes) {
+        for callee in &mut self.callees {
+            let CalleeState::Calling { attempts, .. } = &mut callee.state else {
+                continue;
+            };
+            let Some((_, place)) = attempts.iter_mut().find(|(attempt, _)| *attempt == id) else {
+                continue;
+            };
+            let Some(place) = place.take() else { return };
+            let (dial, target) = (&self.dial, &callee.target);
+            let caller_id = target.caller_id.as_deref().or(dial.caller_id.as_deref());
+            let name = target
+                .caller_name
+                .as_deref()
+                .or(dial.caller_name.as_deref());
+            let from = from_value(
+                caller_id.unwrap_or(&ctx.caller.number_or_user),
+                name.unwrap_or(&ctx.caller.name),
+                &ctx.caller.domain,
+            );
+            let headers = custom_headers(
+                ctx.caller
+                    .headers
+                    .iter()
+                    .chain(&dial.sip_headers)
+                    .chain(&target.sip_headers),
+            );
+            ctx.invite(id, place, from, headers, sdp);
+            return;
+        }
+    }
+
+    pub(super) fn rings(&mut self, ctx: &mut Context, id: LegId, status: Status, sdp: Option<Bytes>) -> Step {
+        let Some(leg) = self.leg_of_attempt(id) else {
+            return Step::Continue;
+        };
+        // 199 and other codes do not say that anything rings.
+        if !(180..=189).contains(&status.0) {
+            return Step::Continue;
+        }
+        ctx.leg_rings(leg);
+        let first = !std::mem::replace(&mut self.rang, true);
+        let wanted = (self.dial.direct || self.dial.early_media) && ctx.caller.offer.is_some();
+        match sdp {
+            Some(description)
+                if wanted && self.early.is_none() && ctx.wire(LegId::A) == Wire::Incoming =>
+            {
+                ctx.describe(id, OfferOrAnswer::Answer, description.clone());
+                self.early = Some(Early {
+                    b: id,
+                    description,
+                    step: EarlyStep::Reading,
+                });
+            }
+            // A 183 without a use for the caller is a ring tone of its own phone.
+            _ if first => ctx.ring_a(Status::RINGING, None),
+            _ => {}
+        }
+        Step::Continue
+    }
+}
+
+/// Who calls, as records and callbacks show it.
+fn shown_from(dial: &Dial, target: &Target, ctx: &Context) -> String {
+    let caller_id = target.caller_id.as_ref().or(dial.caller_id.as_ref());
+    caller_id.unwrap_or(&ctx.caller.from).clone()
+}

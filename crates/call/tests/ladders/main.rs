@@ -1,0 +1,10 @@
+//! Calls as ladders: a script in, events fed in virtual time, every output with its time, compared whole.
+
+mod dial;
+mod hangup;
+mod ladder;
+mod model;
+mod races;
+mod redirect;
+mod reinvite;
+mod start;

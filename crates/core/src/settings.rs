@@ -1,0 +1,106 @@
+//! What an operator may set of the platform's behaviour; the server fills it from its configuration.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sip::digest::Algorithm;
+
+/// The platform's settings.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The installation's SIP domain; the first account's own, and the parent of the others'.
+    pub domain: String,
+    /// Names that mean this installation too: user names that exactly one domain has are found under them.
+    pub aliases: Vec<String>,
+    /// The host of applications' SIP URIs.
+    pub app_domain: String,
+    /// The base URL of the REST interface, without a slash at the end.
+    pub public_url: String,
+    /// The addresses that SIP is listened on: as IP literals they mean this installation.
+    pub own_addresses: Vec<SocketAddr>,
+    /// User agents that are refused: alternatives, separated by `|`, that must not occur in the header.
+    pub refused_user_agents: String,
+    /// The shortest registration in seconds; less is answered 423 (RFC 3261 §10.3).
+    pub min_expires: u32,
+    /// The registration of a phone that does not say for how long.
+    pub default_expires: u32,
+    /// The longest registration; more is cut to it.
+    pub max_expires: u32,
+    /// The most contacts of one endpoint.
+    pub max_bindings: usize,
+    /// How long a digest nonce is good for.
+    pub nonce_lifetime: Duration,
+    /// The digest algorithm of challenges.
+    pub algorithm: Algorithm,
+    /// Where customers' URLs may lead.
+    pub egress: Egress,
+    /// The most bytes of a document.
+    pub fetch_bytes: usize,
+    /// How long a connection to a customer's server may take to come up.
+    pub fetch_connect: Duration,
+    /// How long a fetch may take with all its retries.
+    pub fetch_total: Duration,
+    /// How often a callback is tried before it is given up.
+    pub callback_attempts: u32,
+    /// The most calls at a time; one more is answered 503.
+    pub max_calls: usize,
+    /// The most calls a minute that one stranger's address may make to endpoints.
+    pub strangers_per_minute: u32,
+    /// The user that browsers send their keepalive to.
+    pub admin_user: String,
+    /// The longest call when nobody says otherwise.
+    pub time_limit: Duration,
+    /// How long a direct dial rings.
+    pub ring_timeout: Duration,
+    /// Whether objects show the MD5 of an endpoint's password where the contract documents it.
+    pub plivo_password_md5: bool,
+}
+
+/// Where customers' URLs may lead beyond public addresses.
+#[derive(Clone, Default, Debug)]
+pub struct Egress {
+    /// Private ranges that are allowed all the same.
+    pub allow: Vec<IpNet>,
+}
+
+impl Settings {
+    /// The usual values for an installation with this SIP domain.
+    pub fn new(domain: &str) -> Self {
+        Settings {
+            domain: domain.to_owned(),
+            app_domain: format!("app.{domain}"),
+            ..Settings::default()
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            domain: "localhost".to_owned(),
+            aliases: ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"].map(str::to_owned).to_vec(),
+            app_domain: "app.localhost".to_owned(),
+            public_url: String::new(),
+            own_addresses: Vec::new(),
+            refused_user_agents: "VaxSIPUserAgent|Ozeki".to_owned(),
+            min_expires: 60,
+            default_expires: 3600,
+            max_expires: 7200,
+            max_bindings: 10,
+            nonce_lifetime: Duration::from_secs(120),
+            algorithm: Algorithm::Md5,
+            egress: Egress::default(),
+            fetch_bytes: 100_000,
+            fetch_connect: Duration::from_secs(2),
+            fetch_total: Duration::from_secs(60),
+            callback_attempts: 8,
+            max_calls: 10_000,
+            strangers_per_minute: 30,
+            admin_user: "admin".to_owned(),
+            time_limit: Duration::from_secs(4 * 3600),
+            ring_timeout: Duration::from_secs(60),
+            plivo_password_md5: true,
+        }
+    }
+}

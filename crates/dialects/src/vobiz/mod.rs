@@ -1,0 +1,75 @@
+//! Vobiz's interface, `/api/v1/Account/{auth_id}/…`: vobiz-rest.md. A missing file is a resource that is not offered.
+
+mod application;
+mod auth;
+mod call;
+mod callback;
+mod endpoint;
+mod error;
+mod page;
+mod xml;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use http::Method;
+use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+
+use crate::http::{Route, join, normalized};
+
+pub(crate) use error::not_found;
+
+/// All operations, one line each, below both spellings of the first segment (vobiz-rest.md §1).
+pub fn routes() -> Vec<Route> {
+    let below = |account: &str| {
+        let at = |path: &str| format!("/api/v1/{account}/{{auth_id}}/{path}");
+        vec![
+            Route::new(Method::POST, at("Endpoint"), endpoint::create),
+            Route::new(Method::GET, at("Endpoint"), endpoint::list),
+            Route::new(Method::GET, at("Endpoint/{endpoint_id}"), endpoint::retrieve),
+            Route::new(Method::POST, at("Endpoint/{endpoint_id}"), endpoint::update),
+            Route::new(Method::DELETE, at("Endpoint/{endpoint_id}"), endpoint::delete),
+            Route::new(Method::POST, at("Application"), application::create),
+            Route::new(Method::GET, at("Application"), application::list),
+            Route::new(Method::GET, at("Application/{app_id}"), application::retrieve),
+            Route::new(Method::POST, at("Application/{app_id}"), application::update),
+            Route::new(Method::DELETE, at("Application/{app_id}"), application::delete),
+            Route::new(Method::GET, at("Call"), call::list),
+            Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),
+            Route::new(Method::GET, at("cdr"), call::records),
+        ]
+    };
+    let mut routes = below("Account");
+    routes.extend(below("account"));
+    routes
+}
+
+/// The interface as a router of its own.
+pub fn router(core: Arc<Core>) -> Router {
+    normalized(matched(core).fallback(not_found))
+}
+
+/// The operations, for paths in canonical form.
+pub(crate) fn matched(core: Arc<Core>) -> Router {
+    join(routes()).method_not_allowed_fallback(error::wrong_method).with_state(core)
+}
+
+/// Vobiz's words for the core.
+#[derive(Copy, Clone, Debug)]
+pub struct Vobiz;
+
+impl Dialect for Vobiz {
+    fn payload(&self, account: &AccountFacts, about: &::call::About, occasion: &::call::Occasion) -> Payload {
+        Payload::Form(callback::parameters(account, about, occasion))
+    }
+
+    fn document(&self, body: &[u8], _content_type: Option<&str>, base: &str) -> Result<::call::Document, DocumentError> {
+        xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
+    }
+
+    /// vobiz-rest.md §8.1: ten seconds a try, one more try.
+    fn profile(&self) -> DeliveryProfile {
+        DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(10), retries: 1 }
+    }
+}

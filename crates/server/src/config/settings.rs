@@ -1,0 +1,31 @@
+//! The part of the configuration that the core goes by.
+
+use std::time::Duration;
+
+use offhook_core::Settings;
+use offhook_core::settings::Egress;
+
+use super::Config;
+
+impl Config {
+    /// What the core has to know; the listening addresses are added when they are bound.
+    pub fn settings(&self, public_url: String) -> Settings {
+        Settings {
+            aliases: self.alias_domains(),
+            app_domain: self.sip.app_domain.to_ascii_lowercase(),
+            public_url,
+            refused_user_agents: self.sip.refused_user_agents.clone(),
+            min_expires: self.sip.min_expires,
+            default_expires: self.sip.default_expires,
+            max_expires: self.sip.max_expires,
+            max_bindings: self.sip.max_bindings,
+            nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
+            egress: Egress { allow: self.egress.allow.clone() },
+            fetch_bytes: self.limits.fetch_bytes,
+            fetch_total: Duration::from_secs(self.limits.fetch_seconds),
+            max_calls: self.limits.calls,
+            plivo_password_md5: self.plivo.password_md5,
+            ..Settings::new(&self.own_domain())
+        }
+    }
+}

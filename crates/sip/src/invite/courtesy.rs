@@ -1,0 +1,116 @@
+//! Requests inside a dialog that every stage serves alike, and refusals: RFC 3261 §12.2.2, §14.2; RFC 3311, RFC 6086.
+
+use std::time::Instant;
+
+use crate::dialog::Dialog;
+use crate::invite::{Session, sdp, session_timer};
+use crate::invite::Alarm;
+use crate::stack::SessionEvent;
+use crate::stack::wire::{ALLOW, Wire};
+use crate::{Flow, Method, Name, Request, Status, Text};
+
+/// Why a request inside a dialog is refused.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(super) enum Refused {
+    /// Its sequence number is behind (RFC 3261 §12.2.2).
+    OutOfOrder,
+    /// An earlier offer of the same side has no answer yet (RFC 3261 §14.2).
+    Later,
+    /// An offer of ours is on its way (RFC 3261 §14.2).
+    Pending,
+    /// There is no such dialog any more.
+    Gone,
+}
+
+/// Refuses, through a transaction while there is room.
+pub(super) fn refuse(now: Instant, wire: &mut Wire, request: &Request, flow: Flow, refused: Refused) {
+    let status = match refused {
+        Refused::OutOfOrder | Refused::Later => Status::SERVER_INTERNAL_ERROR,
+        Refused::Pending => Status::REQUEST_PENDING,
+        Refused::Gone => Status::CALL_DOES_NOT_EXIST,
+    };
+    let mut response = request.respond(status);
+    if refused == Refused::Later {
+        // RFC 3261 §14.2: a random number of seconds up to ten.
+        let seconds = wire.draw_below(11);
+        response.headers.push(Name::RetryAfter, seconds.to_string());
+    }
+    if request.method != Method::Invite {
+        wire.serve(now, request, flow, response);
+        return;
+    }
+    match wire.open(request, flow, None, None) {
+        Some(transaction) => {
+            wire.respond(now, transaction, response);
+        }
+        None => wire.reply(flow, response),
+    }
+}
+
+/// Takes the sequence number of a request, or refuses it.
+pub(super) fn in_order(
+    dialog: &mut Dialog,
+    now: Instant,
+    wire: &mut Wire,
+    request: &Request,
+    flow: Flow,
+) -> bool {
+    let taken = request.cseq().is_ok_and(|cseq| dialog.takes(&cseq));
+    if !taken {
+        refuse(now, wire, request, flow, Refused::OutOfOrder);
+    }
+    taken
+}
+
+pub(super) fn has_sdp(request: &Request) -> bool {
+    sdp(&request.headers, &request.body).is_some()
+}
+
+/// Serves what is neither INVITE nor BYE nor an offer.
+pub(super) fn serve(
+    session: &mut Session,
+    dialog: &mut Dialog,
+    now: Instant,
+    wire: &mut Wire,
+    request: &Request,
+    flow: Flow,
+) {
+    let status = match request.method {
+        Method::Info | Method::Options | Method::Message | Method::Update => Status::OK,
+        // We send no provisional answer reliably (RFC 3262 §3).
+        Method::Prack => Status::CALL_DOES_NOT_EXIST,
+        Method::Other(_) => Status::NOT_IMPLEMENTED,
+        _ => Status::METHOD_NOT_ALLOWED,
+    };
+    let mut response = request.respond(status);
+    match request.method {
+        Method::Update => {
+            dialog.refresh(request.contacts().ok());
+            response.headers.push(Name::Contact, session.contact(wire));
+            if let Some(seconds) = session_timer::grant(request, &mut response) {
+                session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
+            }
+        }
+        Method::Options => {
+            response.headers.push(Name::Allow, Text::from_static(ALLOW));
+            response
+                .headers
+                .push(Name::Accept, Text::from_static("application/sdp"));
+        }
+        _ if status != Status::OK => {
+            response.headers.push(Name::Allow, Text::from_static(ALLOW));
+        }
+        _ => {}
+    }
+    wire.serve(now, request, flow, response);
+    if request.method == Method::Info {
+        let content_type = request.headers.get(&Name::ContentType).cloned();
+        session.tell(
+            wire,
+            SessionEvent::Info {
+                content_type: content_type.unwrap_or_default(),
+                body: request.body.clone(),
+            },
+        );
+    }
+}

@@ -1,0 +1,354 @@
+//! INVITE sessions: RFC 3261 §13, §14, §15, with RFC 4028 as the called side and RFC 6026.
+//!
+//! A [`Session`] is in one [`Stage`]; each stage is a file whose functions take what happened and give the next
+//! stage. Sessions send through [`Wire`] and tell what happened as `SessionEvent`.
+
+mod answer;
+mod courtesy;
+mod incoming;
+mod leaving;
+mod live;
+mod outgoing;
+mod reinvite;
+mod session_timer;
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::dialog::Dialog;
+use crate::invite::incoming::Incoming;
+use crate::invite::leaving::Leaving;
+use crate::invite::live::Live;
+use crate::invite::outgoing::Outgoing;
+use crate::stack::wire::{Due, Wire};
+use crate::stack::{Command, EndReason, SessionEvent, SessionId};
+use crate::transaction::key::Token;
+use crate::transaction::layer::TransactionId;
+use crate::transaction::timer::TimerId;
+use crate::{Flow, Header, Headers, Name, Request, Response, Status, Text};
+
+pub(crate) use outgoing::Call;
+
+/// One INVITE dialog usage.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    /// Where requests to the other side go.
+    pub(crate) flow: Flow,
+    /// Our tag.
+    pub(crate) token: Token,
+    /// User part of our Contact.
+    user: Text,
+    stage: Stage,
+    alarms: [Option<TimerId>; Alarm::COUNT],
+}
+
+/// How far a session has come.
+#[derive(Debug)]
+enum Stage {
+    /// Their INVITE waits for our final answer.
+    Incoming(Box<Incoming>),
+    /// Our INVITE waits for their final answer.
+    Outgoing(Box<Outgoing>),
+    /// A 2xx was sent or received.
+    Live(Box<Live>),
+    /// Our BYE waits for its answer.
+    Leaving(Box<Leaving>),
+    Gone,
+}
+
+/// The timers of a session.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Alarm {
+    /// Send the 2xx again (RFC 3261 §13.3.1.4).
+    Repeat,
+    /// The ACK did not come (RFC 3261 §13.3.1.4).
+    GiveUp,
+    /// Try a re-INVITE again (RFC 3261 §14.1).
+    Retry,
+    /// The session was not refreshed (RFC 4028 §10).
+    Expire,
+    /// Nothing came over another flow since ours was lost.
+    FlowLost,
+    /// The cancelled INVITE was not answered (RFC 3261 §9.1).
+    CancelOver,
+}
+
+impl Alarm {
+    const COUNT: usize = 6;
+}
+
+impl Session {
+    /// Makes the session of an INVITE that came.
+    pub(crate) fn incoming(
+        id: SessionId,
+        token: Token,
+        flow: Flow,
+        request: Request,
+        transaction: TransactionId,
+    ) -> Option<Self> {
+        let user = request.uri_parsed().ok().and_then(|uri| uri.user);
+        let incoming = Incoming::new(request, transaction, token)?;
+        let stage = Stage::Incoming(Box::new(incoming));
+        Some(Self::new(id, token, flow, user.unwrap_or_default(), stage))
+    }
+
+    /// Makes the session of an INVITE of ours, and sends it.
+    pub(crate) fn outgoing(
+        now: Instant,
+        wire: &mut Wire,
+        id: SessionId,
+        token: Token,
+        call: Call,
+    ) -> Self {
+        let (flow, user) = (call.to.flow, call.contact_user.clone());
+        let stage = Stage::Outgoing(Box::new(Outgoing::begin(now, wire, id, token, call)));
+        Self::new(id, token, flow, user, stage)
+    }
+
+    fn new(id: SessionId, token: Token, flow: Flow, user: Text, stage: Stage) -> Self {
+        Self {
+            id,
+            flow,
+            token,
+            user,
+            stage,
+            alarms: [None; Alarm::COUNT],
+        }
+    }
+
+    pub(crate) fn is_gone(&self) -> bool {
+        matches!(self.stage, Stage::Gone)
+    }
+
+    /// Tells whether a request with this Call-ID and From tag belongs to one of our dialogs (RFC 3261 §12.2.2).
+    pub(crate) fn is_with(&self, request: &Request) -> bool {
+        let tag = request.from().ok().and_then(|from| from.tag());
+        let (call_id, tag) = (request.call_id(), tag.unwrap_or_default());
+        match &self.stage {
+            Stage::Incoming(stage) => stage.dialog.is_with(call_id, &tag),
+            Stage::Outgoing(stage) => stage.forks.iter().any(|fork| fork.is_with(call_id, &tag)),
+            Stage::Live(stage) => stage.dialog.is_with(call_id, &tag),
+            Stage::Leaving(stage) => stage.dialog.is_with(call_id, &tag),
+            Stage::Gone => false,
+        }
+    }
+
+    /// Tells whether the session waits for what comes of this client transaction.
+    pub(crate) fn awaits(&self, transaction: TransactionId) -> bool {
+        match &self.stage {
+            Stage::Outgoing(stage) => stage.transaction == transaction,
+            Stage::Live(stage) => stage.awaits(transaction),
+            Stage::Leaving(stage) => stage.transaction == transaction,
+            Stage::Incoming(_) | Stage::Gone => false,
+        }
+    }
+
+    // --- what can happen ---
+
+    /// The layer above wants something.
+    pub(crate) fn command(&mut self, now: Instant, wire: &mut Wire, command: Command) {
+        self.stage = match self.take() {
+            Stage::Incoming(stage) => stage.command(self, now, wire, command),
+            Stage::Outgoing(stage) => stage.command(self, now, wire, command),
+            Stage::Live(stage) => stage.command(self, now, wire, command),
+            stage @ (Stage::Leaving(_) | Stage::Gone) => stage,
+        };
+    }
+
+    /// A request came inside the dialog, other than ACK and CANCEL.
+    pub(crate) fn request(&mut self, now: Instant, wire: &mut Wire, request: Request, flow: Flow) {
+        self.follow(wire, flow);
+        self.stage = match self.take() {
+            Stage::Incoming(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Outgoing(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Live(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Leaving(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Gone => Stage::Gone,
+        };
+    }
+
+    /// The ACK for a 2xx came.
+    pub(crate) fn ack(&mut self, now: Instant, wire: &mut Wire, request: &Request, flow: Flow) {
+        self.follow(wire, flow);
+        self.stage = match self.take() {
+            Stage::Live(stage) => stage.ack(self, now, wire, request),
+            stage => stage,
+        };
+    }
+
+    /// CANCEL came for a pending INVITE; its own 200 is sent.
+    pub(crate) fn cancel(&mut self, now: Instant, wire: &mut Wire, reason: Option<Text>) {
+        self.stage = match self.take() {
+            Stage::Incoming(stage) => stage.cancel(self, now, wire, reason),
+            // Departs from RFC 3261 §9.2: a re-INVITE is not cut short by CANCEL, because the other leg has its offer
+            // already; it ends with its answer, as the RFC allows where the answer is on its way.
+            stage => stage,
+        };
+    }
+
+    /// An answer came to a client transaction that the session awaits.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        transaction: TransactionId,
+        response: Response,
+    ) {
+        self.stage = match self.take() {
+            Stage::Outgoing(stage) => stage.answered(self, now, wire, response),
+            Stage::Live(stage) => stage.answered(self, now, wire, transaction, response),
+            Stage::Leaving(stage) => stage.answered(self, wire, response),
+            stage @ (Stage::Incoming(_) | Stage::Gone) => stage,
+        };
+    }
+
+    /// A transaction ended without an answer: 408 for a timeout, 503 for a lost connection (RFC 3261 §8.1.3.1).
+    pub(crate) fn unanswered(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        transaction: TransactionId,
+        status: Status,
+    ) {
+        self.stage = match self.take() {
+            Stage::Incoming(stage) if stage.transaction == transaction => {
+                let why = EndReason::TransportLost;
+                self.ended(wire, why)
+            }
+            Stage::Outgoing(stage) if stage.transaction == transaction => {
+                stage.failed(self, wire, status, None)
+            }
+            Stage::Live(stage) => stage.unanswered(self, now, wire, transaction, status),
+            Stage::Leaving(stage) if stage.transaction == transaction => {
+                self.ended(wire, EndReason::HungUp)
+            }
+            stage => stage,
+        };
+    }
+
+    /// A timer of the session ran out.
+    pub(crate) fn due(&mut self, now: Instant, wire: &mut Wire, alarm: Alarm) {
+        if let Some(place) = self.alarms.get_mut(alarm as usize) {
+            *place = None;
+        }
+        self.stage = match (self.take(), alarm) {
+            (Stage::Live(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
+            (Stage::Live(stage), Alarm::GiveUp) => stage.give_up(self, now, wire),
+            (Stage::Live(stage), Alarm::Retry) => stage.retry(self, now, wire),
+            (Stage::Live(stage), Alarm::Expire) => {
+                stage.end_with_bye(self, now, wire, EndReason::SessionExpired)
+            }
+            (Stage::Live(stage), Alarm::FlowLost) => {
+                let mut stage = stage;
+                stage.abandon(wire);
+                self.ended(wire, EndReason::TransportLost)
+            }
+            (Stage::Outgoing(stage), Alarm::CancelOver) => {
+                wire.drop_transaction(stage.transaction);
+                stage.failed(self, wire, Status::REQUEST_TERMINATED, None)
+            }
+            (stage, _) => stage,
+        };
+    }
+
+    /// The connection is gone. Its transactions have reported already; an established dialog lives on for a while,
+    /// because the other side may come back over another connection and the media may not have noticed.
+    /// Undocumented; chosen: 64*T1.
+    pub(crate) fn flow_closed(&mut self, now: Instant, wire: &mut Wire) {
+        if matches!(self.stage, Stage::Live(_)) && !self.is_armed(Alarm::FlowLost) {
+            let wait = wire.patience();
+            self.arm(now, wire, Alarm::FlowLost, wait);
+        }
+    }
+
+    // --- what the stages share ---
+
+    fn take(&mut self) -> Stage {
+        mem::replace(&mut self.stage, Stage::Gone)
+    }
+
+    fn tell(&self, wire: &mut Wire, event: SessionEvent) {
+        wire.tell(self.id, event);
+    }
+
+    fn ended(&self, wire: &mut Wire, why: EndReason) -> Stage {
+        self.tell(wire, SessionEvent::Ended { why });
+        Stage::Gone
+    }
+
+    fn contact(&self, wire: &Wire) -> Text {
+        wire.contact(&self.flow, &self.user)
+    }
+
+    /// Follows the other side to the connection of its latest request (RFC 5626 §4.3; RFC 7118 §5).
+    fn follow(&mut self, wire: &mut Wire, flow: Flow) {
+        if flow.transport.is_reliable() {
+            self.flow = flow;
+            self.disarm(wire, Alarm::FlowLost);
+        }
+    }
+
+    fn arm(&mut self, now: Instant, wire: &mut Wire, alarm: Alarm, wait: Duration) {
+        self.disarm(wire, alarm);
+        let timer = wire.arm(now, wait, Due::Session(self.id, alarm));
+        if let Some(place) = self.alarms.get_mut(alarm as usize) {
+            *place = Some(timer);
+        }
+    }
+
+    fn disarm(&mut self, wire: &mut Wire, alarm: Alarm) {
+        if let Some(timer) = self.alarms.get_mut(alarm as usize).and_then(Option::take) {
+            wire.wheel.cancel(timer);
+        }
+    }
+
+    fn is_armed(&self, alarm: Alarm) -> bool {
+        matches!(self.alarms.get(alarm as usize), Some(Some(_)))
+    }
+
+    /// Stops all timers, when the session is gone.
+    pub(crate) fn disarm_all(&mut self, wire: &mut Wire) {
+        for timer in self.alarms.iter_mut().filter_map(Option::take) {
+            wire.wheel.cancel(timer);
+        }
+    }
+
+    /// Sends BYE and waits for its answer.
+    fn leave(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        mut dialog: Dialog,
+        headers: Vec<Header>,
+    ) -> Stage {
+        self.disarm_all(wire);
+        let transaction = wire.bye(now, self.flow, &mut dialog, headers, Some(self.id));
+        Stage::Leaving(Box::new(Leaving {
+            dialog,
+            transaction,
+        }))
+    }
+}
+
+/// Gives the session description of a message, if its body is one (RFC 3261 §7.4.1).
+fn sdp(headers: &Headers, body: &Bytes) -> Option<Bytes> {
+    let is_sdp = match headers.get(&Name::ContentType) {
+        Some(value) => {
+            let kind = value.split(';').next().unwrap_or_default().trim();
+            kind.eq_ignore_ascii_case("application/sdp")
+        }
+        None => body.starts_with(b"v=0"),
+    };
+    (is_sdp && !body.is_empty()).then(|| body.clone())
+}
+
+/// Puts a session description into a message.
+fn put_sdp(headers: &mut Headers, body: &mut Bytes, sdp: Option<Bytes>) {
+    if let Some(sdp) = sdp {
+        headers.set(Name::ContentType, Text::from_static("application/sdp"));
+        *body = sdp;
+    }
+}

@@ -1,0 +1,184 @@
+//! Our re-INVITE: RFC 3261 §14.1.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use crate::invite::live::Live;
+use crate::invite::{Alarm, Session, Stage, put_sdp, sdp, session_timer};
+use crate::stack::wire::{ALLOW, Wire};
+use crate::stack::{EndReason, SessionEvent};
+use crate::transaction::layer::{Machine, TransactionId};
+use crate::transaction::{client_invite, layer};
+use crate::{Method, Name, Response, Status, Text};
+
+/// How often a re-INVITE is tried while the other side answers 491 or has its own pending.
+/// Undocumented; chosen.
+const MAX_TRIES: u8 = 8;
+
+/// A re-INVITE of ours.
+#[derive(Debug)]
+pub(super) struct Ours {
+    sdp: Option<Bytes>,
+    tries: u8,
+    /// `None`: it waits for its turn, see `Alarm::Retry`.
+    sent: Option<TransactionId>,
+}
+
+impl Live {
+    /// The transaction of our re-INVITE, while it is on the wire.
+    pub(super) fn sent(&self) -> Option<TransactionId> {
+        self.ours.as_ref().and_then(|ours| ours.sent)
+    }
+
+    pub(super) fn reoffer(
+        &mut self,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        sdp: Option<Bytes>,
+    ) {
+        if self.ours.is_some() {
+            let status = Status::REQUEST_PENDING;
+            session.tell(wire, SessionEvent::ReofferFailed { status });
+            return;
+        }
+        let ours = Ours {
+            sdp,
+            tries: 0,
+            sent: None,
+        };
+        self.send_or_wait(session, now, wire, ours);
+    }
+
+    /// The wait after glare is over.
+    pub(super) fn retry(
+        mut self: Box<Self>,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+    ) -> Stage {
+        if let Some(ours) = self.ours.take() {
+            self.send_or_wait(session, now, wire, ours);
+        }
+        Stage::Live(self)
+    }
+
+    fn send_or_wait(
+        &mut self,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        mut ours: Ours,
+    ) {
+        if !self.may_offer() {
+            self.wait(session, now, wire, ours);
+            return;
+        }
+        if wire.is_full() {
+            let status = Status::SERVICE_UNAVAILABLE;
+            session.tell(wire, SessionEvent::ReofferFailed { status });
+            return;
+        }
+        let mut request = self.dialog.request(Method::Invite);
+        request.headers.push(Name::Contact, session.contact(wire));
+        request.headers.push(Name::Allow, Text::from_static(ALLOW));
+        put_sdp(&mut request.headers, &mut request.body, ours.sdp.clone());
+        ours.sent = Some(wire.call(now, session.flow, request, Some(session.id), true));
+        self.ours = Some(ours);
+    }
+
+    /// RFC 3261 §14.1: the owner of the Call-ID waits 2.1 to 4 s, the other one up to 2 s, in steps of 10 ms.
+    fn wait(&mut self, session: &mut Session, now: Instant, wire: &mut Wire, mut ours: Ours) {
+        ours.sent = None;
+        ours.tries += 1;
+        if ours.tries > MAX_TRIES {
+            let status = Status::REQUEST_PENDING;
+            session.tell(wire, SessionEvent::ReofferFailed { status });
+            return;
+        }
+        let steps = match self.caller {
+            true => 210 + wire.draw_below(191),
+            false => wire.draw_below(201),
+        };
+        session.arm(now, wire, Alarm::Retry, Duration::from_millis(10 * steps));
+        self.ours = Some(ours);
+    }
+
+    pub(super) fn reoffer_answered(
+        mut self: Box<Self>,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        transaction: TransactionId,
+        response: Response,
+    ) -> Stage {
+        match response.status {
+            Status(..=199) => Stage::Live(self),
+            Status(200..=299) => {
+                self.ours = None;
+                self.dialog.refresh(response.contacts().ok());
+                let number = response.cseq().map_or(0, |cseq| cseq.number);
+                wire.acknowledge(session.flow, transaction, &self.dialog, number);
+                // RFC 4028 §7.2: each refresh says anew how long the session lasts.
+                match session_timer::granted(&response) {
+                    Some(seconds) => {
+                        session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
+                    }
+                    None => session.disarm(wire, Alarm::Expire),
+                }
+                let sdp = sdp(&response.headers, &response.body);
+                session.tell(wire, SessionEvent::Reanswered { sdp });
+                Stage::Live(self)
+            }
+            Status::REQUEST_PENDING => {
+                if let Some(ours) = self.ours.take() {
+                    self.wait(session, now, wire, ours);
+                }
+                Stage::Live(self)
+            }
+            status => self.reoffer_failed(session, now, wire, status),
+        }
+    }
+
+    pub(super) fn reoffer_failed(
+        mut self: Box<Self>,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        status: Status,
+    ) -> Stage {
+        self.ours = None;
+        match status {
+            // RFC 3261 §12.2.1.2: the dialog is gone on the other side.
+            Status::CALL_DOES_NOT_EXIST | Status::REQUEST_TIMEOUT => {
+                self.end_with_bye(session, now, wire, EndReason::ReinviteTimeout481)
+            }
+            _ => {
+                session.tell(wire, SessionEvent::ReofferFailed { status });
+                Stage::Live(self)
+            }
+        }
+    }
+
+    /// Forgets our re-INVITE, because the session ends. Once it has a provisional answer nothing else would end it.
+    pub(super) fn abandon(&mut self, wire: &mut Wire) {
+        let Some(transaction) = self.ours.take().and_then(|ours| ours.sent) else {
+            return;
+        };
+        let Some(found) = wire.transactions.get_mut(transaction) else {
+            return;
+        };
+        found.user = None;
+        if is_proceeding(found) {
+            wire.drop_transaction(transaction);
+        }
+    }
+}
+
+fn is_proceeding(found: &layer::Transaction) -> bool {
+    matches!(
+        found.machine,
+        Machine::ClientInvite(client_invite::State::Proceeding, _)
+    )
+}
