@@ -33,7 +33,10 @@ pub struct Arguments {
 
 /// The Debian packages that hold the peers.
 const PEERS: &[(&str, &str)] = &[
-    ("kamailio", "kamailio kamailio-extra-modules kamailio-sqlite-modules"),
+    (
+        "kamailio",
+        "kamailio kamailio-extra-modules kamailio-sqlite-modules",
+    ),
     ("rtpengine", "rtpengine-daemon"),
     ("sqlite3", "sqlite3"),
     ("python3", "python3"),
@@ -42,13 +45,23 @@ const PEERS: &[(&str, &str)] = &[
 /// Builds the release binary and the load generator, then runs the parts that were asked for.
 pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     for (program, packages) in PEERS {
-        let found = Command::new("sh").args(["-c", &format!("command -v {program}")]).output()?;
+        let found = Command::new("sh")
+            .args(["-c", &format!("command -v {program}")])
+            .output()?;
         if !found.status.success() {
             bail!("{program} is not installed: apt-get install {packages}");
         }
     }
     cargo(root, &["build", "--release", "--package", "offhook"])?;
-    cargo(root, &["build", "--release", "--manifest-path", "tools/sipload/Cargo.toml"])?;
+    cargo(
+        root,
+        &[
+            "build",
+            "--release",
+            "--manifest-path",
+            "tools/sipload/Cargo.toml",
+        ],
+    )?;
     let status = Command::new("bash")
         .arg(root.join("tools/bench/run-offhook.sh"))
         .args(&arguments.parts)
@@ -64,7 +77,14 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> anyhow::Result<()> {
-    let status = Command::new(env!("CARGO")).current_dir(root).args(arguments).status()?;
-    ensure!(status.success(), "cargo {} ended with {status}", arguments.join(" "));
+    let status = Command::new(env!("CARGO"))
+        .current_dir(root)
+        .args(arguments)
+        .status()?;
+    ensure!(
+        status.success(),
+        "cargo {} ended with {status}",
+        arguments.join(" ")
+    );
     Ok(())
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use toml::{Table, Value};
 
-use crate::tree::{self, Source};
 use crate::docs;
+use crate::tree::{self, Source};
 
 /// Directory, package, and the crates of ours that it may use.
 const EDGES: [(&str, &str, &[&str]); 7] = [
@@ -18,7 +18,11 @@ const EDGES: [(&str, &str, &[&str]); 7] = [
     ("store", "offhook-store", &[]),
     ("core", "offhook-core", &["call", "store", "sip", "media"]),
     ("dialects", "offhook-dialects", &["offhook-core", "call"]),
-    ("server", "offhook", &["dialects", "offhook-core", "store", "sip", "media"]),
+    (
+        "server",
+        "offhook",
+        &["dialects", "offhook-core", "store", "sip", "media"],
+    ),
 ];
 
 /// The crates without socket, clock, task and ambient randomness.
@@ -26,8 +30,21 @@ const PURE: [&str; 3] = ["sip", "media", "call"];
 
 /// What a pure crate may depend on, besides ours; a new one is a decision.
 const PURE_DEPENDENCIES: [&str; 15] = [
-    "bytes", "bytestring", "memchr", "smallvec", "thiserror", "md-5", "sha2", "hmac", "subtle", "hex", "rand_core",
-    "rand_chacha", "sdp-types", "jiff", "uuid",
+    "bytes",
+    "bytestring",
+    "memchr",
+    "smallvec",
+    "thiserror",
+    "md-5",
+    "sha2",
+    "hmac",
+    "subtle",
+    "hex",
+    "rand_core",
+    "rand_chacha",
+    "sdp-types",
+    "jiff",
+    "uuid",
 ];
 
 /// What the product part of a pure crate does not say.
@@ -54,12 +71,28 @@ const PURE_WORDS: [(&str, &str); 18] = [
 
 /// What belongs to one room: a word, the crates that may say it, and why.
 const ROOMS: [(&str, &[&str], &str); 6] = [
-    ("std::fs", &["server", "store"], "files belong to the server and the store"),
-    ("TcpListener", &["server"], "listening sockets belong to the server"),
+    (
+        "std::fs",
+        &["server", "store"],
+        "files belong to the server and the store",
+    ),
+    (
+        "TcpListener",
+        &["server"],
+        "listening sockets belong to the server",
+    ),
     ("UdpSocket", &["server"], "sockets belong to the server"),
     ("sqlx", &["store"], "SQL belongs to the store"),
-    ("unsafe {", &["server/src/net/batch.rs"], "unsafe code belongs to net/batch.rs"),
-    ("tokio::spawn", &[], "every task belongs to a TaskTracker or a JoinSet"),
+    (
+        "unsafe {",
+        &["server/src/net/batch.rs"],
+        "unsafe code belongs to net/batch.rs",
+    ),
+    (
+        "tokio::spawn",
+        &[],
+        "every task belongs to a TaskTracker or a JoinSet",
+    ),
 ];
 
 /// Lines that a hand-written file may have.
@@ -93,13 +126,18 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
 
 fn edges(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     let ours: BTreeSet<&str> = ["sip", "media", "call", "store", "offhook-core", "dialects"].into();
-    let expected: BTreeSet<String> = EDGES.iter().map(|(directory, ..)| (*directory).to_owned()).collect();
+    let expected: BTreeSet<String> = EDGES
+        .iter()
+        .map(|(directory, ..)| (*directory).to_owned())
+        .collect();
     let mut found = BTreeSet::new();
     for entry in fs::read_dir(root.join("crates"))? {
         found.insert(entry?.file_name().to_string_lossy().into_owned());
     }
     for strange in found.symmetric_difference(&expected) {
-        findings.push(format!("crates/{strange}: the workspace has seven crates, listed in xtask/src/check.rs"));
+        findings.push(format!(
+            "crates/{strange}: the workspace has seven crates, listed in xtask/src/check.rs"
+        ));
     }
     for (directory, package, may_use) in EDGES {
         let path = root.join("crates").join(directory).join("Cargo.toml");
@@ -134,42 +172,69 @@ fn name(manifest: &Table) -> Option<&str> {
 }
 
 fn inherits_lints(manifest: &Table) -> bool {
-    manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(Value::as_bool) == Some(true)
+    manifest
+        .get("lints")
+        .and_then(|lints| lints.get("workspace"))
+        .and_then(Value::as_bool)
+        == Some(true)
 }
 
 fn keys<'a>(manifest: &'a Table, section: &str) -> Vec<&'a str> {
     let table = manifest.get(section).and_then(Value::as_table);
-    table.into_iter().flat_map(|table| table.keys().map(String::as_str)).collect()
+    table
+        .into_iter()
+        .flat_map(|table| table.keys().map(String::as_str))
+        .collect()
 }
 
 fn length(source: &Source, findings: &mut Vec<String>) {
     let lines = source.text.lines().count();
     if lines > LONGEST {
-        findings.push(format!("{}: {lines} lines; past {LONGEST} there is a second noun in it", source.path));
+        findings.push(format!(
+            "{}: {lines} lines; past {LONGEST} there is a second noun in it",
+            source.path
+        ));
     }
 }
 
 fn vague(source: &Source, findings: &mut Vec<String>) {
-    let parts = source.path.split('/').map(|part| part.trim_end_matches(".rs"));
+    let parts = source
+        .path
+        .split('/')
+        .map(|part| part.trim_end_matches(".rs"));
     for part in parts.filter(|part| VAGUE.contains(part)) {
-        findings.push(format!("{}: `{part}` says nothing; a thing lives with the noun it is about", source.path));
+        findings.push(format!(
+            "{}: `{part}` says nothing; a thing lives with the noun it is about",
+            source.path
+        ));
     }
 }
 
 fn pure_words(source: &Source, findings: &mut Vec<String>) {
-    let pure = PURE.iter().any(|directory| source.path.starts_with(&format!("crates/{directory}/src/")));
+    let pure = PURE
+        .iter()
+        .any(|directory| source.path.starts_with(&format!("crates/{directory}/src/")));
     if !pure || source.is_test() {
         return;
     }
     for (number, line) in code(source.product()) {
         for (word, why) in PURE_WORDS.iter().filter(|(word, _)| line.contains(word)) {
-            findings.push(format!("{}:{number}: `{word}` in a pure crate: {why}", source.path));
+            findings.push(format!(
+                "{}:{number}: `{word}` in a pure crate: {why}",
+                source.path
+            ));
         }
     }
 }
 
 fn rooms(source: &Source, findings: &mut Vec<String>) {
-    let Some(path) = source.path.strip_prefix("crates/").filter(|_| !source.is_test()) else { return };
+    let Some(path) = source
+        .path
+        .strip_prefix("crates/")
+        .filter(|_| !source.is_test())
+    else {
+        return;
+    };
     for (number, line) in code(source.product()) {
         for (word, rooms, why) in ROOMS {
             if line.contains(word) && !rooms.iter().any(|room| path.starts_with(room)) {
@@ -181,12 +246,17 @@ fn rooms(source: &Source, findings: &mut Vec<String>) {
 
 /// Lines with their numbers, without comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    let numbered = text.lines().enumerate().map(|(index, line)| (index + 1, line));
+    let numbered = text
+        .lines()
+        .enumerate()
+        .map(|(index, line)| (index + 1, line));
     numbered.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 fn lint_files(root: &Path, findings: &mut Vec<String>) {
-    let pure = PURE.iter().map(|directory| format!("crates/{directory}/clippy.toml"));
+    let pure = PURE
+        .iter()
+        .map(|directory| format!("crates/{directory}/clippy.toml"));
     for path in pure.chain(["clippy.toml".to_owned(), "deny.toml".to_owned()]) {
         if !root.join(&path).is_file() {
             findings.push(format!("{path}: is missing"));
@@ -197,7 +267,10 @@ fn lint_files(root: &Path, findings: &mut Vec<String>) {
 fn documents(root: &Path, findings: &mut Vec<String>) -> anyhow::Result<()> {
     let written = fs::read_to_string(root.join(docs::PATH)).unwrap_or_default();
     if written != docs::configuration(root)? {
-        findings.push(format!("{}: is not what the doc comments say; run `cargo xtask docs`", docs::PATH));
+        findings.push(format!(
+            "{}: is not what the doc comments say; run `cargo xtask docs`",
+            docs::PATH
+        ));
     }
     Ok(())
 }
@@ -207,7 +280,10 @@ mod tests {
     use super::{Source, length, pure_words, rooms};
 
     fn source(path: &str, text: &str) -> Source {
-        Source { path: path.into(), text: text.into() }
+        Source {
+            path: path.into(),
+            text: text.into(),
+        }
     }
 
     #[test]
@@ -215,7 +291,10 @@ mod tests {
         let text = "// Instant::now\nlet a = Instant::now();\n#[cfg(test)]\nmod tests {\nInstant::now();\n}\n";
         let mut findings = Vec::new();
         pure_words(&source("crates/sip/src/a.rs", text), &mut findings);
-        assert_eq!(findings, ["crates/sip/src/a.rs:2: `Instant::now` in a pure crate: time is an argument"]);
+        assert_eq!(
+            findings,
+            ["crates/sip/src/a.rs:2: `Instant::now` in a pure crate: time is an argument"]
+        );
         findings.clear();
         pure_words(&source("crates/core/src/a.rs", text), &mut findings);
         assert!(findings.is_empty());
@@ -224,9 +303,18 @@ mod tests {
     #[test]
     fn a_word_outside_of_its_room_is_found() {
         let mut findings = Vec::new();
-        rooms(&source("crates/core/src/a.rs", "use sqlx::query;\n"), &mut findings);
-        rooms(&source("crates/store/src/a.rs", "use sqlx::query;\n"), &mut findings);
-        assert_eq!(findings, ["crates/core/src/a.rs:1: `sqlx`: SQL belongs to the store"]);
+        rooms(
+            &source("crates/core/src/a.rs", "use sqlx::query;\n"),
+            &mut findings,
+        );
+        rooms(
+            &source("crates/store/src/a.rs", "use sqlx::query;\n"),
+            &mut findings,
+        );
+        assert_eq!(
+            findings,
+            ["crates/core/src/a.rs:1: `sqlx`: SQL belongs to the store"]
+        );
     }
 
     #[test]

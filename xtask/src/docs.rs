@@ -42,7 +42,9 @@ fn render(text: &str) -> anyhow::Result<String> {
     for field in named(config)? {
         let name = field_name(field)?;
         match defaults.get(&name) {
-            Some(Value::Table(section)) => sections.push((name, section, structure(&file.items, &type_name(field)?)?)),
+            Some(Value::Table(section)) => {
+                sections.push((name, section, structure(&file.items, &type_name(field)?)?))
+            }
             _ => entry(&mut out, &name, field, defaults.get(&name))?,
         }
     }
@@ -56,14 +58,22 @@ fn render(text: &str) -> anyhow::Result<String> {
     Ok(out)
 }
 
-fn entry(out: &mut String, key: &str, field: &Field, default: Option<&Value>) -> anyhow::Result<()> {
+fn entry(
+    out: &mut String,
+    key: &str,
+    field: &Field,
+    default: Option<&Value>,
+) -> anyhow::Result<()> {
     let default = default.with_context(|| format!("{key} has no default in {SOURCE}"))?;
     let doc = doc(&field.attrs);
     if doc.is_empty() {
         bail!("{key} has no doc comment in {SOURCE}");
     }
     let variable = format!("OFFHOOK_{}", key.to_uppercase().replace('.', "__"));
-    write!(out, "\n### `{key}`\n\n{doc}\n\nDefault: `{default}`. Environment: `{variable}`.\n")?;
+    write!(
+        out,
+        "\n### `{key}`\n\n{doc}\n\nDefault: `{default}`. Environment: `{variable}`.\n"
+    )?;
     Ok(())
 }
 
@@ -85,7 +95,9 @@ fn structure<'a>(items: &'a [Item], name: &str) -> anyhow::Result<&'a ItemStruct
         Item::Struct(structure) => Some(structure),
         _ => None,
     });
-    structures.find(|structure| structure.ident == name).with_context(|| format!("{SOURCE} has no struct {name}"))
+    structures
+        .find(|structure| structure.ident == name)
+        .with_context(|| format!("{SOURCE} has no struct {name}"))
 }
 
 fn named(structure: &ItemStruct) -> anyhow::Result<impl Iterator<Item = &Field>> {
@@ -96,28 +108,40 @@ fn named(structure: &ItemStruct) -> anyhow::Result<impl Iterator<Item = &Field>>
 }
 
 fn field_name(field: &Field) -> anyhow::Result<String> {
-    Ok(field.ident.as_ref().context("a field without name")?.to_string())
+    Ok(field
+        .ident
+        .as_ref()
+        .context("a field without name")?
+        .to_string())
 }
 
 fn type_name(field: &Field) -> anyhow::Result<String> {
     match &field.ty {
-        Type::Path(path) => Ok(path.path.segments.last().context("an empty path")?.ident.to_string()),
+        Type::Path(path) => Ok(path
+            .path
+            .segments
+            .last()
+            .context("an empty path")?
+            .ident
+            .to_string()),
         _ => bail!("a section is a struct"),
     }
 }
 
 /// A doc comment as one paragraph of text.
 fn doc(attributes: &[Attribute]) -> String {
-    let lines = attributes.iter().filter_map(|attribute| match &attribute.meta {
-        Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
-            Expr::Lit(literal) => match &literal.lit {
-                Lit::Str(text) => Some(text.value().trim().to_owned()),
+    let lines = attributes
+        .iter()
+        .filter_map(|attribute| match &attribute.meta {
+            Meta::NameValue(pair) if pair.path.is_ident("doc") => match &pair.value {
+                Expr::Lit(literal) => match &literal.lit {
+                    Lit::Str(text) => Some(text.value().trim().to_owned()),
+                    _ => None,
+                },
                 _ => None,
             },
             _ => None,
-        },
-        _ => None,
-    });
+        });
     lines.collect::<Vec<_>>().join("\n")
 }
 
@@ -171,9 +195,16 @@ Default: `["127.0.0.1:5060"]`. Environment: `OFFHOOK_SIP__UDP`.
 
     #[test]
     fn a_key_without_comment_or_default_is_an_error() {
-        let text = "pub const DEFAULTS: &str = \"\"; pub struct Config { /// A.\n pub log: String }";
-        assert_eq!(render(text).unwrap_err().to_string(), "log has no default in crates/server/src/config.rs");
+        let text =
+            "pub const DEFAULTS: &str = \"\"; pub struct Config { /// A.\n pub log: String }";
+        assert_eq!(
+            render(text).unwrap_err().to_string(),
+            "log has no default in crates/server/src/config.rs"
+        );
         let text = "pub const DEFAULTS: &str = \"log = 1\"; pub struct Config { pub log: String }";
-        assert_eq!(render(text).unwrap_err().to_string(), "log has no doc comment in crates/server/src/config.rs");
+        assert_eq!(
+            render(text).unwrap_err().to_string(),
+            "log has no doc comment in crates/server/src/config.rs"
+        );
     }
 }

@@ -9,7 +9,11 @@ mod tree;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", about = "Checks and generated documents of the project", disable_version_flag = true)]
+#[command(
+    name = "cargo xtask",
+    about = "Checks and generated documents of the project",
+    disable_version_flag = true
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

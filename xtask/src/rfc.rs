@@ -25,30 +25,52 @@ struct Citations {
 pub fn run(root: &Path, only: Option<u32>) -> anyhow::Result<()> {
     let mut sections: BTreeMap<Section, Citations> = BTreeMap::new();
     for source in tree::sources(root, &["crates"])? {
-        let product = if source.is_test() { "" } else { source.product() };
+        let product = if source.is_test() {
+            ""
+        } else {
+            source.product()
+        };
         let tests = source.text.get(product.len()..).unwrap_or_default();
         for section in cited(product) {
-            sections.entry(section).or_default().implemented.insert(source.path.clone());
+            sections
+                .entry(section)
+                .or_default()
+                .implemented
+                .insert(source.path.clone());
         }
         for section in cited(tests) {
-            sections.entry(section).or_default().tested.insert(source.path.clone());
+            sections
+                .entry(section)
+                .or_default()
+                .tested
+                .insert(source.path.clone());
         }
     }
     let mut both = 0;
     sections.retain(|(number, _), _| only.is_none_or(|only| only == *number));
     for ((number, section), citations) in &sections {
-        let mark = match (citations.implemented.is_empty(), citations.tested.is_empty()) {
+        let mark = match (
+            citations.implemented.is_empty(),
+            citations.tested.is_empty(),
+        ) {
             (false, false) => "implemented, tested",
             (false, true) => "implemented        ",
             (true, _) => "             tested",
         };
         both += usize::from(!citations.implemented.is_empty() && !citations.tested.is_empty());
-        let places: BTreeSet<&str> =
-            citations.implemented.iter().chain(&citations.tested).map(|path| path.trim_start_matches("crates/")).collect();
+        let places: BTreeSet<&str> = citations
+            .implemented
+            .iter()
+            .chain(&citations.tested)
+            .map(|path| path.trim_start_matches("crates/"))
+            .collect();
         let places = places.into_iter().collect::<Vec<_>>().join(" ");
         println!("RFC {number} §{:<12} {mark}  {places}", spell(section));
     }
-    println!("{} sections cited, {both} of them implemented and tested", sections.len());
+    println!(
+        "{} sections cited, {both} of them implemented and tested",
+        sections.len()
+    );
     Ok(())
 }
 
@@ -65,12 +87,20 @@ fn cited(text: &str) -> Vec<Section> {
     let mut found = Vec::new();
     for (start, _) in text.match_indices("RFC ") {
         let rest = &text[start + 4..];
-        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(rest.len());
-        let Ok(number) = rest[..digits].parse() else { continue };
+        let digits = rest
+            .find(|letter: char| !letter.is_ascii_digit())
+            .unwrap_or(rest.len());
+        let Ok(number) = rest[..digits].parse() else {
+            continue;
+        };
         let mut rest = &rest[digits..];
         loop {
-            let Some(section) = rest.trim_start_matches([',', ' ']).strip_prefix('§') else { break };
-            let end = section.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.').unwrap_or(section.len());
+            let Some(section) = rest.trim_start_matches([',', ' ']).strip_prefix('§') else {
+                break;
+            };
+            let end = section
+                .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.')
+                .unwrap_or(section.len());
             let written = section[..end].trim_end_matches('.');
             let parts: Option<Vec<Part>> = written.split('.').map(part).collect();
             match parts {
@@ -84,8 +114,15 @@ fn cited(text: &str) -> Vec<Section> {
 }
 
 fn part(text: &str) -> Option<Part> {
-    let letter = || text.chars().next().filter(|letter| letter.is_ascii_uppercase() && text.len() == 1);
-    text.parse().ok().map(Part::Number).or_else(|| letter().map(Part::Letter))
+    let letter = || {
+        text.chars()
+            .next()
+            .filter(|letter| letter.is_ascii_uppercase() && text.len() == 1)
+    };
+    text.parse()
+        .ok()
+        .map(Part::Number)
+        .or_else(|| letter().map(Part::Letter))
 }
 
 #[cfg(test)]
@@ -95,7 +132,19 @@ mod tests {
     #[test]
     fn citations_are_read_in_their_one_form() {
         let text = "RFC 3261 §17.2.1 (Figure 7), amended by RFC 6026 §7.1. See RFC 3261 §8.1.1, §20. RFC 4566 alone, RFC 3261 §B.1.";
-        let found: Vec<_> = cited(text).into_iter().map(|(number, section)| format!("{number} {}", spell(&section))).collect();
-        assert_eq!(found, ["3261 17.2.1", "6026 7.1", "3261 8.1.1", "3261 20", "3261 B.1"]);
+        let found: Vec<_> = cited(text)
+            .into_iter()
+            .map(|(number, section)| format!("{number} {}", spell(&section)))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                "3261 17.2.1",
+                "6026 7.1",
+                "3261 8.1.1",
+                "3261 20",
+                "3261 B.1"
+            ]
+        );
     }
 }

@@ -16,18 +16,26 @@ pub struct Source {
 impl Source {
     /// The part above the tests at its bottom.
     pub fn product(&self) -> &str {
-        self.text.split("#[cfg(test)]\nmod ").next().unwrap_or_default()
+        self.text
+            .split("#[cfg(test)]\nmod ")
+            .next()
+            .unwrap_or_default()
     }
 
     /// Whether the whole file is a test.
     pub fn is_test(&self) -> bool {
-        self.path.contains("/tests/") || self.path.ends_with("/tests.rs") || self.path.starts_with("tests/")
+        self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
+            || self.path.starts_with("tests/")
     }
 }
 
 /// The workspace's directory.
 pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new(".")).to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or(Path::new("."))
+        .to_path_buf()
 }
 
 /// All Rust files below these directories, in the order of their paths.
@@ -41,7 +49,10 @@ pub fn sources(root: &Path, directories: &[&str]) -> anyhow::Result<Vec<Source>>
         .into_iter()
         .map(|path| {
             let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-            let path = path.strip_prefix(root)?.to_string_lossy().replace('\\', "/");
+            let path = path
+                .strip_prefix(root)?
+                .to_string_lossy()
+                .replace('\\', "/");
             Ok(Source { path, text })
         })
         .collect()

@@ -100,9 +100,9 @@ impl Context {
         if self.wire(id) != Wire::Up {
             return;
         }
-        // A callee that talks with nobody yet: its answer is still being handed on.
-        if self.bridge.exchange != Exchange::Idle || (id != LegId::A && self.peer_of(id).is_none())
-        {
+        // The answer to the caller is still on its way to it.
+        let joining = id != LegId::A && (self.peer_of(id).is_none() || self.is_held());
+        if joining || self.bridge.exchange != Exchange::Idle {
             self.refuse_reoffer(id, Status::REQUEST_PENDING);
             return;
         }

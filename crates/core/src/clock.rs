@@ -22,7 +22,10 @@ impl Clock {
     }
 
     /// Tells the time.
-    #[expect(clippy::disallowed_methods, reason = "this is the room that reads the clocks")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the room that reads the clocks"
+    )]
     pub fn now(&self) -> Now {
         match self {
             Self::System => Now {

@@ -93,7 +93,9 @@ impl Error {
 
     /// Asks to come again soon.
     pub fn busy() -> Self {
-        Error::Unavailable { retry_after: BACK_OFF }
+        Error::Unavailable {
+            retry_after: BACK_OFF,
+        }
     }
 }
 

@@ -14,12 +14,23 @@ mod start;
 mod uas;
 
 pub use calls::Calls;
-pub use calls::dialect::{AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload};
+pub use calls::dialect::{
+    AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload,
+};
 pub use clock::Clock;
-pub use directory::Directory;
-pub use error::Error;
+pub use directory::{
+    AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
+    EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
+    Orphans, Page, Subscriber,
+};
+pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
-pub use settings::Settings;
+pub use settings::{Egress, Settings};
 pub use start::Core;
 pub use uas::{Decision, Uas};
+
+pub use store::{
+    Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
+    Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,
+};

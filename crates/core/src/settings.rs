@@ -79,7 +79,9 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             domain: "localhost".to_owned(),
-            aliases: ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"].map(str::to_owned).to_vec(),
+            aliases: ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
+                .map(str::to_owned)
+                .to_vec(),
             app_domain: "app.localhost".to_owned(),
             public_url: String::new(),
             own_addresses: Vec::new(),

@@ -15,6 +15,10 @@ const SUPPORTED: &[&str] = &["timer"];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is made and used up on the spot, on a path that should not allocate"
+)]
 pub enum Decision {
     /// Sends this answer, statelessly.
     Reply(Response),
@@ -66,7 +70,7 @@ impl Uas {
             Method::Ack => Decision::Silence,
             // RFC 3261 §12.2.2, §9.2: about a dialog or transaction that does not exist.
             Method::Bye | Method::Cancel | Method::Info | Method::Update | Method::Prack => {
-                Decision::Reply(self.respond(shard, &request, Status::DOES_NOT_EXIST))
+                Decision::Reply(self.respond(shard, &request, Status::CALL_DOES_NOT_EXIST))
             }
             _ => Decision::Reply(self.not_allowed(shard, &request)),
         }
@@ -132,7 +136,10 @@ impl Uas {
     fn is_for_administrator(&self, request: &Request) -> bool {
         request.uri_parsed().is_ok_and(|uri| {
             uri.user.as_deref() == Some(self.settings.admin_user.as_str())
-                && self.directory.host(&uri.host_lower()).is_some_and(|host| host.shared)
+                && self
+                    .directory
+                    .host(&uri.host_lower())
+                    .is_some_and(|host| host.shared)
         })
     }
 
@@ -148,5 +155,7 @@ impl Uas {
 }
 
 fn is_supported(tag: &str) -> bool {
-    SUPPORTED.iter().any(|known| known.eq_ignore_ascii_case(tag))
+    SUPPORTED
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(tag))
 }

@@ -2,11 +2,19 @@
 //!
 //! plivo-rest.md §1, §3; vobiz-rest.md §1; bandwidth-v1.md §1.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::handler::Handler;
+use axum::routing::{MethodFilter, MethodRouter, on};
 use http::request::Parts;
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, Method, Uri, header};
+use offhook_core::calls::fetch::check_url;
+use offhook_core::{Core, Egress};
+use rand::RngCore as _;
 use serde_json::{Map, Value};
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -299,7 +307,13 @@ pub(crate) fn is_absolute_http(url: &str) -> bool {
 /// Whether a customer's URL may be kept: absolute http or https, and no literal address that is out of bounds. Names are
 /// judged when they are resolved.
 pub(crate) fn may_be_asked(egress: &Egress, url: &str) -> bool {
-    is_absolute_http(url) && check_url(egress, url).is_ok()
+    // The names of the loopback need no resolver (RFC 6761 §6.3).
+    let is_loopback = |host: &str| host == "localhost" || host.ends_with(".localhost");
+    is_absolute_http(url)
+        && check_url(egress, url).is_ok_and(|read| {
+            !read.host_str().is_some_and(|host| is_loopback(host.trim_end_matches('.')))
+                || check_url(egress, "http://127.0.0.1/").is_ok()
+        })
 }
 
 /// Gives scheme and authority under which the client reached us, for links in answers.

@@ -7,13 +7,19 @@ use offhook_core::{Clock, Directory, Error, Location};
 use store::Account;
 
 use crate::config::Config;
-use crate::run::Data;
+use crate::data::Data;
 
 /// Opens the directory of a database.
 pub async fn directory(config: &Config, data: &Data) -> Result<Directory, Error> {
     let public_url = config.http.public_url.trim_end_matches('/').to_owned();
     let settings = Arc::new(config.settings(public_url));
-    Directory::load(data.store.clone(), settings, Location::new(data.store.clone()), Clock::System).await
+    Directory::load(
+        data.store.clone(),
+        settings,
+        Location::new(data.store.clone()),
+        Clock::System,
+    )
+    .await
 }
 
 /// An account with its credentials.
@@ -37,10 +43,21 @@ pub fn describe(account: &Account, domain: Option<&str>) -> String {
 
 /// One line for each account, without its secrets.
 pub fn list(accounts: &[(Arc<Account>, String)]) -> String {
-    let mut out = format!("{:<21} {:<8} {:<30} NAME\n", "AUTH ID", "STATE", "SIP DOMAIN");
+    let mut out = format!(
+        "{:<21} {:<8} {:<30} NAME\n",
+        "AUTH ID", "STATE", "SIP DOMAIN"
+    );
     for (account, domain) in accounts {
-        let state = if account.enabled { "enabled" } else { "disabled" };
-        let _ = writeln!(out, "{:<21} {state:<8} {domain:<30} {}", account.auth_id, account.name);
+        let state = if account.enabled {
+            "enabled"
+        } else {
+            "disabled"
+        };
+        let _ = writeln!(
+            out,
+            "{:<21} {state:<8} {domain:<30} {}",
+            account.auth_id, account.name
+        );
     }
     out
 }

@@ -28,7 +28,7 @@ tcp = ["127.0.0.1:5060"]
 ws = []
 domains = ["offhook.localhost"]
 aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
-app_domain = "app.plivo.com"
+app_domain = ""
 shards = 0
 min_expires = 60
 default_expires = 3600
@@ -61,7 +61,7 @@ connections = 20000
 connections_per_address = 1024
 body_bytes = 1048576
 fetch_bytes = 100000
-fetch_seconds = 15
+fetch_seconds = 60
 "#;
 
 /// The whole configuration.
@@ -119,7 +119,7 @@ pub struct Sip {
     /// Domains under which phones of the vendors' customers look for their registrar. In them only a user name that
     /// exactly one domain has is found. Replace the list to drop the built-in ones.
     pub aliases: Vec<String>,
-    /// The domain of application addresses (`sip:{application}@…`).
+    /// The domain of application addresses (`sip:{application}@…`). Empty: `app.` and the own domain.
     pub app_domain: String,
     /// Threads for signalling. 0: one for each processor.
     pub shards: u8,
@@ -208,14 +208,18 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Size of the document that a customer's URL may answer with.
     pub fetch_bytes: usize,
-    /// Seconds that one request to a customer's URL may take from connecting to the last byte.
+    /// Seconds that one request to a customer's URL may take with all its retries.
     pub fetch_seconds: u64,
 }
 
 impl Config {
     /// The own SIP domain: the first of `sip.domains`, in lower case.
     pub fn own_domain(&self) -> String {
-        self.sip.domains.first().map(|domain| domain.to_ascii_lowercase()).unwrap_or_default()
+        self.sip
+            .domains
+            .first()
+            .map(|domain| domain.to_ascii_lowercase())
+            .unwrap_or_default()
     }
 
     /// All alias domains in lower case, without the own one and without repetition.
@@ -251,25 +255,53 @@ impl Config {
 
     /// What the types cannot say.
     fn validate(self) -> Result<Self, ConfigError> {
-        let wrong = |key: &str, why: &str| Err(ConfigError::Value { key: key.into(), why: why.into() });
-        if self.sip.domains.iter().chain(&self.sip.aliases).any(|domain| domain.trim().is_empty()) {
+        let wrong = |key: &str, why: &str| {
+            Err(ConfigError::Value {
+                key: key.into(),
+                why: why.into(),
+            })
+        };
+        if self
+            .sip
+            .domains
+            .iter()
+            .chain(&self.sip.aliases)
+            .any(|domain| domain.trim().is_empty())
+        {
             return wrong("sip.domains", "a domain is empty");
         }
         if self.sip.domains.is_empty() {
-            return wrong("sip.domains", "the installation needs a domain of its own: name at least one");
+            return wrong(
+                "sip.domains",
+                "the installation needs a domain of its own: name at least one",
+            );
         }
         if self.sip.udp.is_empty() && self.sip.tcp.is_empty() {
-            return wrong("sip.udp", "no SIP listener is left: give sip.udp or sip.tcp an address");
+            return wrong(
+                "sip.udp",
+                "no SIP listener is left: give sip.udp or sip.tcp an address",
+            );
         }
         let expires = &self.sip;
-        if !(expires.min_expires <= expires.default_expires && expires.default_expires <= expires.max_expires) {
-            return wrong("sip.default_expires", "it must lie between sip.min_expires and sip.max_expires");
+        if !(expires.min_expires <= expires.default_expires
+            && expires.default_expires <= expires.max_expires)
+        {
+            return wrong(
+                "sip.default_expires",
+                "it must lie between sip.min_expires and sip.max_expires",
+            );
         }
         if self.media.ip.is_unspecified() {
-            return wrong("media.ip", "phones need an address to send to: name one of this machine, not 0.0.0.0");
+            return wrong(
+                "media.ip",
+                "phones need an address to send to: name one of this machine, not 0.0.0.0",
+            );
         }
         if !self.store.key.is_empty() && store::SealKey::from_text(&self.store.key).is_err() {
-            return wrong("store.key", "a key is 64 hexadecimal digits, such as `openssl rand -hex 32` prints");
+            return wrong(
+                "store.key",
+                "a key is 64 hexadecimal digits, such as `openssl rand -hex 32` prints",
+            );
         }
         if !self.store.url.starts_with("sqlite:") {
             return wrong("store.url", "it is `sqlite:` and the path of a file");

@@ -3,7 +3,9 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use offhook_core::directory::{ApplicationFilter, EndpointFilter, EndpointView, NewAccount, NewApplication, NewEndpoint, Page};
+use offhook_core::directory::{
+    ApplicationFilter, EndpointFilter, EndpointView, NewAccount, NewApplication, NewEndpoint, Page,
+};
 use offhook_core::{Core, Error};
 use rand::Rng;
 use store::{Account, Application, ApplicationKind, Flavor, Permissions, Ring};
@@ -17,25 +19,48 @@ const PHONES: [&str; 2] = ["alice", "bob"];
 const LETTERS: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
 /// Finds the account, the application and the endpoints of the first start, or makes them; describes them.
-pub async fn prepare(core: &Core, addresses: &Addresses, data_dir: String) -> Result<ReadyLine, Error> {
+pub async fn prepare(
+    core: &Core,
+    addresses: &Addresses,
+    data_dir: String,
+) -> Result<ReadyLine, Error> {
     let directory = &core.directory;
-    let all = Page { limit: 1000, offset: 0 };
+    let all = Page {
+        limit: 1000,
+        offset: 0,
+    };
     // Newest first: the oldest is the one of the first start.
     let account = match directory.accounts(all).await?.items.pop() {
         Some(account) => account,
         None => directory.create_account(NewAccount::named("dev")).await?,
     };
     let application = direct_dial(core, &account).await?;
-    if directory.endpoints(&account, &EndpointFilter::default(), all).await?.total == 0 {
+    if directory
+        .endpoints(&account, &EndpointFilter::default(), all)
+        .await?
+        .total
+        == 0
+    {
         for name in PHONES {
-            directory.create_endpoint(&account, phone(name, &application)).await?;
+            directory
+                .create_endpoint(&account, phone(name, &application))
+                .await?;
         }
     }
     let mut endpoints = Vec::new();
     for name in PHONES {
-        let filter = EndpointFilter { user_starts: Some(name.into()), ..EndpointFilter::default() };
+        let filter = EndpointFilter {
+            user_starts: Some(name.into()),
+            ..EndpointFilter::default()
+        };
         let found = directory.endpoints(&account, &filter, all).await?.items;
-        endpoints.extend(found.iter().rev().find(|view| view.endpoint.submitted_user == name).map(ready));
+        endpoints.extend(
+            found
+                .iter()
+                .rev()
+                .find(|view| view.endpoint.submitted_user == name)
+                .map(ready),
+        );
     }
     let mut sip = addresses.sip.clone();
     if let Some(domain) = directory.account_domain(&account) {
@@ -62,11 +87,26 @@ pub async fn prepare(core: &Core, addresses: &Addresses, data_dir: String) -> Re
 }
 
 async fn direct_dial(core: &Core, account: &Account) -> Result<Arc<Application>, Error> {
-    let all = Page { limit: 1000, offset: 0 };
-    let found = core.directory.applications(account, &ApplicationFilter::default(), all).await?;
-    match found.items.into_iter().rev().find(|application| application.kind == ApplicationKind::DirectDial) {
+    let all = Page {
+        limit: 1000,
+        offset: 0,
+    };
+    let found = core
+        .directory
+        .applications(account, &ApplicationFilter::default(), all)
+        .await?;
+    match found
+        .items
+        .into_iter()
+        .rev()
+        .find(|application| application.kind == ApplicationKind::DirectDial)
+    {
         Some(application) => Ok(application),
-        None => core.directory.create_application(account, NewApplication::direct_dial("direct dial")).await,
+        None => {
+            core.directory
+                .create_application(account, NewApplication::direct_dial("direct dial"))
+                .await
+        }
     }
 }
 
@@ -90,7 +130,9 @@ fn phone(name: &str, application: &Application) -> NewEndpoint {
 /// 16 letters, 92 bits.
 fn password() -> String {
     let mut random = rand::rng();
-    (0..16).map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())])).collect()
+    (0..16)
+        .map(|_| char::from(LETTERS[random.random_range(0..LETTERS.len())]))
+        .collect()
 }
 
 fn ready(view: &EndpointView) -> ReadyEndpoint {
@@ -111,36 +153,71 @@ pub fn describe(line: &ReadyLine, addresses: &Addresses) -> String {
     text
 }
 
-fn write_description(out: &mut String, line: &ReadyLine, addresses: &Addresses) -> std::fmt::Result {
+fn write_description(
+    out: &mut String,
+    line: &ReadyLine,
+    addresses: &Addresses,
+) -> std::fmt::Result {
     let sip = &line.sip;
     let api = &line.api;
-    writeln!(out, "\nOffhook is ready. Everything is kept in {}; Ctrl-C stops it.\n", line.data_dir)?;
+    writeln!(
+        out,
+        "\nOffhook is ready. Everything is kept in {}; Ctrl-C stops it.\n",
+        line.data_dir
+    )?;
     writeln!(out, "REST interface  {}", api.base_url)?;
     writeln!(out, "  auth id       {}", api.auth_id)?;
     writeln!(out, "  auth token    {}", api.auth_token)?;
     let bandwidth = &api.bandwidth;
-    writeln!(out, "  Bandwidth     user {}  token {}  secret {}", bandwidth.user_id, bandwidth.token, bandwidth.secret)?;
-    writeln!(out, "  try           curl -u {}:{} {}/v1/Account/{}/Endpoint/", api.auth_id, api.auth_token, api.base_url, api.auth_id)?;
+    writeln!(
+        out,
+        "  Bandwidth     user {}  token {}  secret {}",
+        bandwidth.user_id, bandwidth.token, bandwidth.secret
+    )?;
+    writeln!(
+        out,
+        "  try           curl -u {}:{} {}/v1/Account/{}/Endpoint/",
+        api.auth_id, api.auth_token, api.base_url, api.auth_id
+    )?;
     writeln!(out, "SIP             domain {}", sip.domain)?;
     for (name, list) in [("UDP", &sip.udp), ("TCP", &sip.tcp), ("WebSocket", &sip.ws)] {
         if !list.is_empty() {
             writeln!(out, "  {name:<13} {}", list.join(" "))?;
         }
     }
-    writeln!(out, "Media           {} UDP ports {}", addresses.media.ip, addresses.media.ports)?;
+    writeln!(
+        out,
+        "Media           {} UDP ports {}",
+        addresses.media.ip, addresses.media.ports
+    )?;
     if line.endpoints.is_empty() {
         return Ok(());
     }
-    writeln!(out, "\nPaste these three lines into a softphone each; no DNS is needed:")?;
-    let server = sip.udp.first().or(sip.tcp.first()).map_or(sip.domain.as_str(), String::as_str);
+    writeln!(
+        out,
+        "\nPaste these three lines into a softphone each; no DNS is needed:"
+    )?;
+    let server = sip
+        .udp
+        .first()
+        .or(sip.tcp.first())
+        .map_or(sip.domain.as_str(), String::as_str);
     for endpoint in &line.endpoints {
         writeln!(out, "\n  account   {}", endpoint.username)?;
         writeln!(out, "  password  {}", endpoint.password)?;
         writeln!(out, "  domain    {server}")?;
-        writeln!(out, "            ({}, endpoint {})", endpoint.sip_uri, endpoint.endpoint_id)?;
+        writeln!(
+            out,
+            "            ({}, endpoint {})",
+            endpoint.sip_uri, endpoint.endpoint_id
+        )?;
     }
     if let [first, second, ..] = line.endpoints.as_slice() {
-        writeln!(out, "\nThen dial {} from {}.", second.username, first.username)?;
+        writeln!(
+            out,
+            "\nThen dial {} from {}.",
+            second.username, first.username
+        )?;
     }
     Ok(())
 }
@@ -174,14 +251,28 @@ mod tests {
                 base_url: base_url.clone(),
                 auth_id: "MA1".into(),
                 auth_token: "token".into(),
-                bandwidth: Bandwidth { user_id: "u-1".into(), token: "t-1".into(), secret: "s".into() },
+                bandwidth: Bandwidth {
+                    user_id: "u-1".into(),
+                    token: "t-1".into(),
+                    secret: "s".into(),
+                },
             },
             sip: sip.clone(),
             application_id: "7".into(),
             endpoints: vec![endpoint("1", "alice1"), endpoint("2", "bob2")],
         };
-        let media = MediaAddresses { ip: "127.0.0.1".into(), ports: "20000-29999".into() };
-        (line, Addresses { api: ApiAddress { base_url }, sip, media })
+        let media = MediaAddresses {
+            ip: "127.0.0.1".into(),
+            ports: "20000-29999".into(),
+        };
+        (
+            line,
+            Addresses {
+                api: ApiAddress { base_url },
+                sip,
+                media,
+            },
+        )
     }
 
     #[test]

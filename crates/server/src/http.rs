@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
@@ -73,8 +73,7 @@ pub fn routes(health: Arc<Health>, body_bytes: usize) -> Router {
     Router::new()
         .route("/health", get(report).with_state(health))
         .route("/sip", any(ws::upgrade).with_state(streams.clone()))
-        .merge(dialects::router(core))
-        .fallback(no_such_path)
+        .fallback_service(dialects::router(core))
         .layer(middleware::from_fn_with_state(body_bytes, whole_body))
         .layer(middleware::from_fn_with_state(streams, survive))
 }
@@ -86,11 +85,19 @@ pub fn sip_routes(streams: Streams) -> Router {
 
 /// Accepts connections until the end.
 pub async fn serve(listener: TcpListener, streams: Streams, routes: Router) {
-    let connect = |stream, flow, admission| connection(streams.clone(), routes.clone(), stream, flow, admission);
+    let connect = |stream, flow, admission| {
+        connection(streams.clone(), routes.clone(), stream, flow, admission)
+    };
     streams.accept(listener, connect).await;
 }
 
-async fn connection(streams: Streams, routes: Router, stream: TcpStream, flow: Flow, _admission: Admission) {
+async fn connection(
+    streams: Streams,
+    routes: Router,
+    stream: TcpStream,
+    flow: Flow,
+    _admission: Admission,
+) {
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(flow);
         request.extensions_mut().insert(ConnectInfo(flow.remote));
@@ -118,7 +125,11 @@ async fn connection(streams: Streams, routes: Router, stream: TcpStream, flow: F
 
 async fn report(State(health): State<Arc<Health>>) -> Response {
     let report = Report {
-        status: if health.draining.load(Ordering::Relaxed) { "draining" } else { "ok" },
+        status: if health.draining.load(Ordering::Relaxed) {
+            "draining"
+        } else {
+            "ok"
+        },
         version: env!("CARGO_PKG_VERSION"),
         addresses: &health.addresses,
         calls: health.core.calls.live(),
@@ -127,10 +138,6 @@ async fn report(State(health): State<Arc<Health>>) -> Response {
         counters: health.streams.counters.read(),
     };
     Json(report).into_response()
-}
-
-async fn no_such_path(uri: Uri) -> Response {
-    refusal(StatusCode::NOT_FOUND, &format!("nothing is at {}", uri.path()))
 }
 
 fn refusal(status: StatusCode, why: &str) -> Response {
@@ -142,13 +149,21 @@ async fn whole_body(State(limit): State<usize>, request: Request, next: Next) ->
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let too_long = || refusal(StatusCode::PAYLOAD_TOO_LARGE, &format!("a body has at most {limit} bytes"));
+    let too_long = || {
+        refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            &format!("a body has at most {limit} bytes"),
+        )
+    };
     if request.body().size_hint().lower() > limit as u64 {
         return too_long();
     }
     let (head, body) = request.into_parts();
     match tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await {
-        Ok(Ok(body)) => next.run(Request::from_parts(head, Body::from(body.to_bytes()))).await,
+        Ok(Ok(body)) => {
+            next.run(Request::from_parts(head, Body::from(body.to_bytes())))
+                .await
+        }
         Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_long(),
         Ok(Err(_)) => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
         Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
@@ -161,7 +176,10 @@ async fn survive(State(streams): State<Streams>, request: Request, next: Next) -
         Ok(response) => response,
         Err(_) => {
             add(&streams.counters.panics, 1);
-            refusal(StatusCode::INTERNAL_SERVER_ERROR, "an internal error; the server's log has it")
+            refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "an internal error; the server's log has it",
+            )
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod config;
+pub mod data;
 pub mod dev;
 pub mod http;
 pub mod media;

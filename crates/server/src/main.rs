@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use offhook::config::{Config, Layers};
-use offhook::run::{Data, Server, data_directory};
+use offhook::data::{self, Data};
+use offhook::run::Server;
 use offhook::{account, dev};
 use offhook_core::directory::{NewAccount, Page};
 use toml::Value;
@@ -17,6 +18,12 @@ use tracing_subscriber::EnvFilter;
 /// Threads of signalling and HTTP allocate for each message; this allocator is made for that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Accounts that are listed.
+const ALL: Page = Page {
+    limit: 100_000,
+    offset: 0,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -108,8 +115,13 @@ impl Overrides {
     fn load(&self, presets: Vec<(&'static str, Value)>) -> anyhow::Result<Config> {
         let mut arguments = Vec::new();
         if let Some(directory) = &self.data_dir {
-            let directory = directory.to_str().context("--data-dir: the path has to be UTF-8")?;
-            arguments.push(("store.url", format!("sqlite:{}/offhook.db", directory.trim_end_matches('/')).into()));
+            let directory = directory
+                .to_str()
+                .context("--data-dir: the path has to be UTF-8")?;
+            arguments.push((
+                "store.url",
+                format!("sqlite:{}/offhook.db", directory.trim_end_matches('/')).into(),
+            ));
         }
         if let Some(address) = self.http {
             arguments.push(("http.listen", address.to_string().into()));
@@ -121,9 +133,17 @@ impl Overrides {
         }
         // Names that are not UTF-8 are not ours; values that are not are refused where they are read.
         let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+            Some((
+                name.into_string().ok()?,
+                value.to_string_lossy().into_owned(),
+            ))
         });
-        let layers = Layers { presets, file: self.config.clone(), environment: environment.collect(), arguments };
+        let layers = Layers {
+            presets,
+            file: self.config.clone(),
+            environment: environment.collect(),
+            arguments,
+        };
         Ok(layers.load()?)
     }
 
@@ -161,12 +181,12 @@ fn run(command: &Command) -> anyhow::Result<()> {
             start_log(&config)?;
             runtime()?.block_on(serve(&config))
         }
-        Command::Account { command: AccountCommand::Create { overrides, name } } => {
-            runtime()?.block_on(create_account(&overrides.load(Vec::new())?, name))
-        }
-        Command::Account { command: AccountCommand::List { overrides } } => {
-            runtime()?.block_on(list_accounts(&overrides.load(Vec::new())?))
-        }
+        Command::Account {
+            command: AccountCommand::Create { overrides, name },
+        } => runtime()?.block_on(create_account(&overrides.load(Vec::new())?, name)),
+        Command::Account {
+            command: AccountCommand::List { overrides },
+        } => runtime()?.block_on(list_accounts(&overrides.load(Vec::new())?)),
         Command::CheckConfig { overrides } => {
             let config = overrides.load(Vec::new())?;
             log_filter(&config)?;
@@ -177,7 +197,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
 
 async fn dev(config: &Config, json: bool) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
-    let data_dir = data_directory(config).display().to_string();
+    let data_dir = data::directory(config).display().to_string();
     let line = dev::prepare(&server.core, &server.addresses, data_dir).await?;
     if json {
         print(&format!("{}\n", serde_json::to_string(&line)?))?;
@@ -199,10 +219,15 @@ async fn create_account(config: &Config, name: &str) -> anyhow::Result<()> {
     let directory = account::directory(config, &data).await?;
     let account = directory.create_account(NewAccount::named(name)).await?;
     let domain = directory.account_domain(&account);
-    print(&account::describe(&account, domain.as_ref().map(|domain| domain.sip_domain.as_str())))?;
+    print(&account::describe(
+        &account,
+        domain.as_ref().map(|domain| domain.sip_domain.as_str()),
+    ))?;
     data.store.close().await;
     if running {
-        eprintln!("A server is running on this database; it learns of the account when it is restarted.");
+        eprintln!(
+            "A server is running on this database; it learns of the account when it is restarted."
+        );
     }
     Ok(())
 }
@@ -210,16 +235,21 @@ async fn create_account(config: &Config, name: &str) -> anyhow::Result<()> {
 async fn list_accounts(config: &Config) -> anyhow::Result<()> {
     let (data, _) = Data::open_beside(config).await?;
     let directory = account::directory(config, &data).await?;
-    let domain = |account| directory.account_domain(account).map(|domain| domain.sip_domain.clone()).unwrap_or_default();
-    let accounts = directory.accounts(Page { limit: 10_000, offset: 0 }).await?.items.into_iter();
-    let accounts = accounts.rev().map(|account| (account.clone(), domain(&account)));
-    print(&account::list(&accounts.collect::<Vec<_>>()))?;
+    let mut accounts = Vec::new();
+    for account in directory.accounts(ALL).await?.items.into_iter().rev() {
+        let domain = directory.account_domain(&account);
+        let domain = domain.map_or_else(String::new, |domain| domain.sip_domain.clone());
+        accounts.push((account, domain));
+    }
+    print(&account::list(&accounts))?;
     data.store.close().await;
     Ok(())
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }
 
 fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
@@ -263,8 +293,15 @@ mod tests {
 
     #[test]
     fn dev_presets_follow_its_address() {
-        let arguments = Arguments::parse_from(["offhook", "dev", "--sip", "192.0.2.7:5060", "--json"]);
-        let Command::Dev { overrides, json: true } = arguments.command else { panic!("not dev") };
+        let arguments =
+            Arguments::parse_from(["offhook", "dev", "--sip", "192.0.2.7:5060", "--json"]);
+        let Command::Dev {
+            overrides,
+            json: true,
+        } = arguments.command
+        else {
+            panic!("not dev")
+        };
         let presets = overrides.dev_presets();
         assert_eq!(presets[1], ("media.ip", "192.0.2.7".into()));
     }

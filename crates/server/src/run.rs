@@ -1,7 +1,6 @@
 //! Starts the parts in order and stops them in reverse.
 
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -9,14 +8,14 @@ use std::time::Duration;
 
 use offhook_core::{Clock, Core, Dialects, MediaHandle, Signalling};
 use sip::Input;
-use store::{SealKey, Store};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Config, Durability};
+use crate::config::Config;
+use crate::data::{Data, DataError};
 use crate::http::{self, Health};
 use crate::media::{self, Media, MediaThread};
 use crate::net::connections::Connections;
@@ -42,25 +41,9 @@ pub enum RunError {
     /// A listening address.
     #[error(transparent)]
     Listen(#[from] ListenError),
-    /// The directory or the lock of the database.
-    #[error("{path}: {source}")]
-    Data {
-        /// What could not be made or opened.
-        path: PathBuf,
-        /// The cause.
-        source: std::io::Error,
-    },
-    /// Another server.
-    #[error("another offhook uses the database {0}. Stop it, or choose another directory with `--data-dir`")]
-    InUse(PathBuf),
-    /// The database.
-    #[error("the database {url}: {source}")]
-    Store {
-        /// Which.
-        url: String,
-        /// The cause.
-        source: store::Error,
-    },
+    /// The database, its directory or its lock.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// What the core needs to start.
     #[error("the core cannot start: {0}")]
     Core(#[from] offhook_core::Error),
@@ -81,7 +64,8 @@ pub struct Server {
     health: Arc<Health>,
     data: Data,
     streams: Streams,
-    signals: Signals,
+    /// Caught from the start, so that none is missed.
+    signals: Option<Signals>,
     shards: Vec<JoinHandle<()>>,
     shards_stop: CancellationToken,
     media: MediaThread,
@@ -91,7 +75,7 @@ pub struct Server {
 impl Server {
     /// Starts everything; all listeners are ready when it returns.
     pub async fn start(config: &Config) -> Result<Self, RunError> {
-        let signals = Signals::new()?;
+        let signals = Some(Signals::new()?);
         raise_descriptor_limit();
         warn_of_unreachable_media(config);
         let listeners = Listeners::bind(config)?;
@@ -99,7 +83,15 @@ impl Server {
         let data = Data::open(config).await?;
         let (inboxes, receivers) = inboxes(config.shards());
         let (media_handle, media) = media::channel(MEDIA_QUEUE)?;
-        let core = core(config, &listeners, &addresses, &data, inboxes.clone(), media_handle).await?;
+        let core = core(
+            config,
+            &listeners,
+            &addresses,
+            &data,
+            inboxes.clone(),
+            media_handle,
+        )
+        .await?;
         let media = start_media(config, &core, media)?;
         let streams = streams(config, &core, inboxes);
         let shards_stop = CancellationToken::new();
@@ -112,21 +104,42 @@ impl Server {
         });
         start_listeners(config, listeners, &streams, &health)?;
         let drain = Duration::from_secs(config.drain_seconds);
-        Ok(Self { addresses, core, health, data, streams, signals, shards, shards_stop, media, drain })
+        Ok(Self {
+            addresses,
+            core,
+            health,
+            data,
+            streams,
+            signals,
+            shards,
+            shards_stop,
+            media,
+            drain,
+        })
     }
 
     /// Serves until SIGTERM or SIGINT, drains, and stops everything.
     pub async fn serve(mut self) -> Result<(), RunError> {
+        let mut signals = match self.signals.take() {
+            Some(signals) => signals,
+            None => Signals::new()?,
+        };
+        self.serve_until(async || signals.next().await).await
+    }
+
+    /// Serves until `end` resolves, drains until it resolves once more, and stops everything.
+    pub async fn serve_until(self, mut end: impl AsyncFnMut()) -> Result<(), RunError> {
         let outcome = tokio::select! {
-            () = self.signals.next() => Ok(()),
+            () = end() => Ok(()),
             () = self.shards_stop.cancelled() => Err(RunError::Thread),
         };
         if outcome.is_ok() {
             self.health.draining.store(true, Ordering::Relaxed);
-            tracing::info!(calls = self.core.calls.live(), seconds = self.drain.as_secs(), "draining; a second signal ends it");
+            let (calls, seconds) = (self.core.calls.live(), self.drain.as_secs());
+            tracing::info!(calls, seconds, "draining; a second signal ends it");
             tokio::select! {
                 () = self.core.drain(self.drain) => {}
-                () = self.signals.next() => tracing::warn!("a second signal: calls in progress are cut"),
+                () = end() => tracing::warn!("a second signal: calls in progress are cut"),
             }
         }
         self.stop().await;
@@ -136,8 +149,14 @@ impl Server {
     async fn stop(self) {
         self.streams.stop.cancel();
         self.streams.tasks.close();
-        if tokio::time::timeout(CLOSING, self.streams.tasks.wait()).await.is_err() {
-            tracing::warn!(tasks = self.streams.tasks.len(), "connections did not close in time");
+        if tokio::time::timeout(CLOSING, self.streams.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                tasks = self.streams.tasks.len(),
+                "connections did not close in time"
+            );
         }
         self.shards_stop.cancel();
         let shards = self.shards;
@@ -153,89 +172,6 @@ impl Server {
         self.core.stop().await;
         self.data.store.close().await;
         tracing::info!("stopped");
-    }
-}
-
-/// The open database, and the lock that keeps a second server from it.
-pub struct Data {
-    /// The database.
-    pub store: Store,
-    _lock: Option<std::fs::File>,
-}
-
-impl Data {
-    /// Opens the database for this process alone.
-    pub async fn open(config: &Config) -> Result<Self, RunError> {
-        let lock = match database_file(config) {
-            Some(file) => Some(lock(&file)?.ok_or(RunError::InUse(file))?),
-            None => None,
-        };
-        Ok(Self { store: open_store(config).await?, _lock: lock })
-    }
-
-    /// Opens the database, whoever else has it; answers whether a server is running on it.
-    pub async fn open_beside(config: &Config) -> Result<(Self, bool), RunError> {
-        let lock = match database_file(config) {
-            Some(file) => lock(&file)?,
-            None => None,
-        };
-        let running = lock.is_none();
-        Ok((Self { store: open_store(config).await?, _lock: lock }, running))
-    }
-}
-
-/// The directory that everything is kept in.
-pub fn data_directory(config: &Config) -> PathBuf {
-    let file = database_file(config).unwrap_or_default();
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    directory.canonicalize().unwrap_or(directory.to_path_buf())
-}
-
-/// The database's file; none for a database in memory.
-fn database_file(config: &Config) -> Option<PathBuf> {
-    let path = config.store.url.trim_start_matches("sqlite:").trim_start_matches("//");
-    let path = path.split('?').next().unwrap_or_default();
-    (path != ":memory:").then(|| path.into())
-}
-
-/// Takes the lock beside the database; nothing when another process has it. The lock ends with the process.
-fn lock(database: &Path) -> Result<Option<std::fs::File>, RunError> {
-    let failed = |path: &Path| {
-        let path = path.to_path_buf();
-        move |source| RunError::Data { path, source }
-    };
-    if let Some(directory) = database.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        use std::os::unix::fs::DirBuilderExt;
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true).mode(0o700).create(directory).map_err(failed(directory))?;
-    }
-    let path = database.with_extension("lock");
-    let file = std::fs::File::create(&path).map_err(failed(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-        Err(std::fs::TryLockError::Error(source)) => Err(failed(&path)(source)),
-    }
-}
-
-async fn open_store(config: &Config) -> Result<Store, RunError> {
-    let failed = |source| RunError::Store { url: config.store.url.clone(), source };
-    let key = seal_key(config).map_err(failed)?;
-    let durability = match config.store.durability {
-        Durability::Power => store::Durability::Power,
-        Durability::Process => store::Durability::Process,
-    };
-    Store::open(store::Config { url: config.store.url.clone(), durability, key }).await.map_err(failed)
-}
-
-fn seal_key(config: &Config) -> Result<SealKey, store::Error> {
-    if !config.store.key.is_empty() {
-        return SealKey::from_text(&config.store.key);
-    }
-    match (config.store.key_file.as_str(), database_file(config)) {
-        ("", Some(database)) => SealKey::from_file_or_create(&database.with_file_name("offhook.key")),
-        ("", None) => SealKey::random(),
-        (file, _) => SealKey::from_file_or_create(Path::new(file)),
     }
 }
 
@@ -258,7 +194,12 @@ impl Listeners {
             let address = listener.local_addr()?;
             ws.push((listener, address));
         }
-        Ok(Self { http, http_address, sip, ws })
+        Ok(Self {
+            http,
+            http_address,
+            sip,
+            ws,
+        })
     }
 
     fn addresses(&self, config: &Config) -> Addresses {
@@ -268,39 +209,76 @@ impl Listeners {
             public => public.to_owned(),
         };
         let mut ws = vec![format!("ws://{}/sip", self.http_address)];
-        ws.extend(self.ws.iter().map(|(_, address)| format!("ws://{address}/")));
-        let tcp = self.sip.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        ws.extend(
+            self.ws
+                .iter()
+                .map(|(_, address)| format!("ws://{address}/")),
+        );
+        let tcp = self
+            .sip
+            .tcp
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
         Addresses {
             api: ApiAddress { base_url },
             sip: SipAddresses {
                 domain: config.own_domain(),
-                udp: self.sip.udp.iter().map(|listeners| listeners.address.to_string()).collect(),
+                udp: self
+                    .sip
+                    .udp
+                    .iter()
+                    .map(|listeners| listeners.address.to_string())
+                    .collect(),
                 tcp: tcp.map(|address| address.to_string()).collect(),
                 tls: Vec::new(),
                 ws,
                 wss: Vec::new(),
             },
-            media: MediaAddresses { ip: config.media.ip.to_string(), ports: config.media.ports.to_string() },
+            media: MediaAddresses {
+                ip: config.media.ip.to_string(),
+                ports: config.media.ports.to_string(),
+            },
         }
     }
 
     /// Every address under which a phone may name us without a domain.
     fn own_addresses(&self, config: &Config) -> Vec<SocketAddr> {
         let udp = self.sip.udp.iter().map(|listeners| listeners.address);
-        let tcp = self.sip.tcp.iter().filter_map(|listener| listener.local_addr().ok());
+        let tcp = self
+            .sip
+            .tcp
+            .iter()
+            .filter_map(|listener| listener.local_addr().ok());
         let ws = self.ws.iter().map(|(_, address)| *address);
-        let mut all: Vec<SocketAddr> = udp.chain(tcp).chain(ws).chain([self.http_address]).collect();
+        // Calls to trunks leave from the first one of their family: UDP comes first.
+        let listening: Vec<SocketAddr> = udp
+            .chain(tcp)
+            .chain(ws)
+            .chain([self.http_address])
+            .collect();
         // Behind a listener on all addresses phones use the machine's own, which is the one that media has.
-        let media = all.iter().map(|address| SocketAddr::new(config.media.ip, address.port())).collect::<Vec<_>>();
-        all.extend(media);
-        all.sort_unstable();
-        all.dedup();
-        all
+        let reached = |address: &SocketAddr| match address.ip().is_unspecified() {
+            true => SocketAddr::new(config.media.ip, address.port()),
+            false => *address,
+        };
+        let mut own = Vec::new();
+        for address in listening.iter().map(reached).chain(
+            listening
+                .iter()
+                .map(|address| SocketAddr::new(config.media.ip, address.port())),
+        ) {
+            if !own.contains(&address) {
+                own.push(address);
+            }
+        }
+        own
     }
 }
 
 fn inboxes(shards: u8) -> (Inboxes, Vec<mpsc::Receiver<Input>>) {
-    (0..shards).map(|_| mpsc::channel(signalling::INBOX)).unzip()
+    (0..shards)
+        .map(|_| mpsc::channel(signalling::INBOX))
+        .unzip()
 }
 
 async fn core(
@@ -314,7 +292,15 @@ async fn core(
     let mut settings = config.settings(addresses.api.base_url.clone());
     settings.own_addresses = listeners.own_addresses(config);
     let dialects = Dialects::new(dialects::dialect);
-    Ok(Core::start(settings, data.store.clone(), Signalling { shards }, media, dialects, Clock::System).await?)
+    Ok(Core::start(
+        settings,
+        data.store.clone(),
+        Signalling { shards },
+        media,
+        dialects,
+        Clock::System,
+    )
+    .await?)
 }
 
 fn start_media(config: &Config, core: &Arc<Core>, media: Media) -> Result<MediaThread, RunError> {
@@ -333,7 +319,12 @@ fn streams(config: &Config, core: &Arc<Core>, inboxes: Inboxes) -> Streams {
     let limits = &config.limits;
     let started = Clock::System.now().wall;
     Streams {
-        connections: Connections::new(limits.connections, limits.connections_per_address, started, counters.clone()),
+        connections: Connections::new(
+            limits.connections,
+            limits.connections_per_address,
+            started,
+            counters.clone(),
+        ),
         inboxes: Arc::new(inboxes),
         counters,
         tasks: TaskTracker::new(),
@@ -384,15 +375,24 @@ fn start_listeners(
     health: &Arc<Health>,
 ) -> Result<(), RunError> {
     for listener in listeners.sip.tcp {
-        streams.tasks.spawn(tcp::serve(tokio::net::TcpListener::from_std(listener)?, streams.clone()));
+        streams.tasks.spawn(tcp::serve(
+            tokio::net::TcpListener::from_std(listener)?,
+            streams.clone(),
+        ));
     }
     for (listener, _) in listeners.ws {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        streams.tasks.spawn(http::serve(listener, streams.clone(), http::sip_routes(streams.clone())));
+        streams.tasks.spawn(http::serve(
+            listener,
+            streams.clone(),
+            http::sip_routes(streams.clone()),
+        ));
     }
     let routes = http::routes(health.clone(), config.limits.body_bytes);
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
-    streams.tasks.spawn(http::serve(listener, streams.clone(), routes));
+    streams
+        .tasks
+        .spawn(http::serve(listener, streams.clone(), routes));
     Ok(())
 }
 
@@ -404,7 +404,10 @@ struct Signals {
 
 impl Signals {
     fn new() -> Result<Self, std::io::Error> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
     }
 
     async fn next(&mut self) {
@@ -426,39 +429,13 @@ fn raise_descriptor_limit() {
 }
 
 fn warn_of_unreachable_media(config: &Config) {
-    let outside = config.sip.udp.iter().chain(&config.sip.tcp).any(|address| !address.ip().is_loopback());
+    let outside = config
+        .sip
+        .udp
+        .iter()
+        .chain(&config.sip.tcp)
+        .any(|address| !address.ip().is_loopback());
     if outside && config.media.ip.is_loopback() {
         tracing::warn!(ip = %config.media.ip, "phones on other machines will hear nothing: set media.ip to an address that reaches this one");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{data_directory, database_file, lock};
-    use crate::config::Layers;
-
-    fn with_url(url: &str) -> crate::config::Config {
-        let arguments = vec![("store.url", url.into())];
-        Layers { arguments, ..Layers::default() }.load().unwrap()
-    }
-
-    #[test]
-    fn the_database_s_file_is_found_in_its_url() {
-        assert_eq!(database_file(&with_url("sqlite:./a/b.db")).unwrap().to_str(), Some("./a/b.db"));
-        assert_eq!(database_file(&with_url("sqlite:///a/b.db?mode=rwc")).unwrap().to_str(), Some("/a/b.db"));
-        assert_eq!(database_file(&with_url("sqlite::memory:")), None);
-        assert_eq!(data_directory(&with_url("sqlite:b.db")), std::env::current_dir().unwrap());
-    }
-
-    #[test]
-    fn a_database_serves_one_server_at_a_time() {
-        let directory = std::env::temp_dir().join(format!("offhook-lock-{}", std::process::id()));
-        let database = directory.join("offhook.db");
-        let held = lock(&database).unwrap();
-        assert!(held.is_some());
-        assert!(lock(&database).unwrap().is_none());
-        drop(held);
-        assert!(lock(&database).unwrap().is_some());
-        std::fs::remove_dir_all(directory).unwrap();
     }
 }

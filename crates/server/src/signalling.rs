@@ -68,9 +68,15 @@ pub fn spawn(setup: Setup, main: Handle) -> io::Result<thread::JoinHandle<()>> {
 }
 
 fn live(setup: Setup, main: Handle) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     runtime.block_on(async {
-        let sockets = setup.sockets.into_iter().map(Datagrams::new).collect::<io::Result<Vec<_>>>()?;
+        let sockets = setup
+            .sockets
+            .into_iter()
+            .map(Datagrams::new)
+            .collect::<io::Result<Vec<_>>>()?;
         let mut shard = Shard {
             number: setup.stack.shard,
             stack: Stack::new(setup.stack, ChaCha12Rng::from_seed(rand::rng().random())),
@@ -130,10 +136,17 @@ impl Shard {
     }
 
     /// One round: every socket, the inbox, the timers, then what they want to send.
-    fn turn(&mut self, inbox: &mut mpsc::Receiver<Input>, received: &mut Vec<(Flow, Bytes)>, inputs: &mut Vec<Input>) {
+    fn turn(
+        &mut self,
+        inbox: &mut mpsc::Receiver<Input>,
+        received: &mut Vec<(Flow, Bytes)>,
+        inputs: &mut Vec<Input>,
+    ) {
         for index in 0..self.sockets.len() {
             for _ in 0..BATCHES {
-                let Some(socket) = self.sockets.get_mut(index) else { break };
+                let Some(socket) = self.sockets.get_mut(index) else {
+                    break;
+                };
                 let count = match socket.receive(|flow, bytes| received.push((flow, bytes))) {
                     Ok(count) => count,
                     Err(error) => {
@@ -158,7 +171,11 @@ impl Shard {
         for input in inputs.drain(..) {
             self.handle(input);
         }
-        if self.stack.poll_timeout().is_some_and(|due| due <= self.clock.now().instant) {
+        if self
+            .stack
+            .poll_timeout()
+            .is_some_and(|due| due <= self.clock.now().instant)
+        {
             self.handle(Input::Tick);
         }
         for socket in &mut self.sockets {
@@ -197,7 +214,10 @@ impl Shard {
             }
             return;
         }
-        let fitting = self.sockets.iter_mut().filter_map(|socket| Some((socket.fit(&flow)?, socket)));
+        let fitting = self
+            .sockets
+            .iter_mut()
+            .filter_map(|socket| Some((socket.fit(&flow)?, socket)));
         match fitting.min_by_key(|(fit, _)| *fit) {
             Some((_, socket)) => {
                 let flushed = socket.send(&flow, bytes);
@@ -229,7 +249,11 @@ impl Shard {
         let command = match self.core.uas.request(&now, self.number, request, flow) {
             Decision::Reply(response) => Command::Reply { flow, response },
             Decision::Accept(session) => match invite {
-                Some(request) => Command::Accept { session, request, flow },
+                Some(request) => Command::Accept {
+                    session,
+                    request,
+                    flow,
+                },
                 None => return,
             },
             Decision::Silence | Decision::Wait => return,
@@ -253,7 +277,8 @@ impl Shard {
             }
             told.push(id);
             self.core.flow_closed(id);
-            self.stack.handle(self.clock.now().instant, Input::FlowClosed(id));
+            self.stack
+                .handle(self.clock.now().instant, Input::FlowClosed(id));
             self.drain();
         }
     }
@@ -263,8 +288,15 @@ impl Shard {
 async fn readable(sockets: &[Datagrams]) {
     std::future::poll_fn(|context| {
         // Every one is asked, so that every one wakes this task.
-        let ready = sockets.iter().filter(|socket| socket.poll_ready(context).is_ready()).count();
-        if ready > 0 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        let ready = sockets
+            .iter()
+            .filter(|socket| socket.poll_ready(context).is_ready())
+            .count();
+        if ready > 0 {
+            std::task::Poll::Ready(())
+        } else {
+            std::task::Poll::Pending
+        }
     })
     .await;
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use crate::Id;
 use crate::column;
 use crate::domain::{self, Domain};
 use crate::engine::Store;
 use crate::error::Result;
 use crate::page::{Page, Paged};
 use crate::seal::{Place, SealKey, Secret};
-use crate::Id;
 
 /// A customer.
 #[derive(Clone, Debug)]
@@ -106,20 +106,29 @@ impl Store {
 
     /// The account with this key.
     pub async fn account(&self, id: Id) -> Result<Option<Account>> {
-        let row = sqlx::query("SELECT * FROM account WHERE id = $1").bind(id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM account WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row, self.key())).transpose()
     }
 
     /// The account with this `auth_id`.
     pub async fn account_by_auth_id(&self, auth_id: &str) -> Result<Option<Account>> {
-        let row = sqlx::query("SELECT * FROM account WHERE auth_id = $1").bind(auth_id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM account WHERE auth_id = $1")
+            .bind(auth_id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row, self.key())).transpose()
     }
 
     /// The account that has this `t-…` token; the token is hashed to find it.
     pub async fn account_by_bandwidth_token(&self, token: &str) -> Result<Option<Account>> {
         let hash = self.key().lookup("bandwidth_token", token);
-        let row = sqlx::query("SELECT * FROM account WHERE bandwidth_token_hash = $1").bind(hash).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM account WHERE bandwidth_token_hash = $1")
+            .bind(hash)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row, self.key())).transpose()
     }
 
@@ -130,19 +139,29 @@ impl Store {
             .bind(i64::try_from(page.offset).unwrap_or(i64::MAX))
             .fetch_all(self.read())
             .await?;
-        let items = rows.iter().map(|row| read(row, self.key())).collect::<Result<_>>()?;
-        Ok(Paged { items, total: self.count_accounts().await? })
+        let items = rows
+            .iter()
+            .map(|row| read(row, self.key()))
+            .collect::<Result<_>>()?;
+        Ok(Paged {
+            items,
+            total: self.count_accounts().await?,
+        })
     }
 
     /// How many accounts there are.
     pub async fn count_accounts(&self) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM account").fetch_one(self.read()).await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM account")
+            .fetch_one(self.read())
+            .await?;
         Ok(count.unsigned_abs())
     }
 
     /// Reads all accounts, oldest first.
     pub async fn load_accounts(&self, mut each: impl FnMut(Account)) -> Result<()> {
-        let rows = sqlx::query("SELECT * FROM account ORDER BY seq").fetch_all(self.read()).await?;
+        let rows = sqlx::query("SELECT * FROM account ORDER BY seq")
+            .fetch_all(self.read())
+            .await?;
         for row in &rows {
             each(read(row, self.key())?);
         }
@@ -151,7 +170,11 @@ impl Store {
 }
 
 fn place(row: Id, column: &str) -> Place<'_> {
-    Place { table: TABLE, column, row }
+    Place {
+        table: TABLE,
+        column,
+        row,
+    }
 }
 
 fn read(row: &SqliteRow, key: &SealKey) -> Result<Account> {

@@ -101,7 +101,11 @@ pub enum WithEndpoints {
 impl Store {
     /// Inserts an application and takes the default flags it claims from the others; with `unique_name` the account may
     /// have no other of its name.
-    pub async fn insert_application(&self, application: Application, unique_name: bool) -> Result<()> {
+    pub async fn insert_application(
+        &self,
+        application: Application,
+        unique_name: bool,
+    ) -> Result<()> {
         self.write(move |connection| {
             Box::pin(async move {
                 if unique_name {
@@ -126,7 +130,11 @@ impl Store {
     }
 
     /// Changes an application and takes the default flags it claims from the others.
-    pub async fn update_application(&self, application: Application, unique_name: bool) -> Result<bool> {
+    pub async fn update_application(
+        &self,
+        application: Application,
+        unique_name: bool,
+    ) -> Result<bool> {
         self.write(move |connection| {
             Box::pin(async move {
                 if unique_name {
@@ -145,7 +153,11 @@ impl Store {
     }
 
     /// Deletes an application; returns the keys of the endpoints that had it, or none if it is unknown.
-    pub async fn delete_application(&self, id: Id, endpoints: WithEndpoints) -> Result<Option<Vec<Id>>> {
+    pub async fn delete_application(
+        &self,
+        id: Id,
+        endpoints: WithEndpoints,
+    ) -> Result<Option<Vec<Id>>> {
         self.write_after_bindings(move |connection| {
             Box::pin(async move {
                 let had: Vec<Id> = sqlx::query_scalar("SELECT id FROM endpoint WHERE application = $1")
@@ -172,18 +184,28 @@ impl Store {
 
     /// The application with this key.
     pub async fn application(&self, id: Id) -> Result<Option<Application>> {
-        let row = sqlx::query("SELECT * FROM application WHERE id = $1").bind(id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM application WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row)).transpose()
     }
 
     /// The application with this `a-…` id.
     pub async fn application_by_public_id(&self, public_id: &str) -> Result<Option<Application>> {
-        let row = sqlx::query("SELECT * FROM application WHERE public_id = $1").bind(public_id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM application WHERE public_id = $1")
+            .bind(public_id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row)).transpose()
     }
 
     /// The applications that the filter lets through, newest first.
-    pub async fn applications(&self, filter: &ApplicationFilter, page: Page) -> Result<Paged<Application>> {
+    pub async fn applications(
+        &self,
+        filter: &ApplicationFilter,
+        page: Page,
+    ) -> Result<Paged<Application>> {
         let mut query = QueryBuilder::new("SELECT *");
         filter.push(&mut query);
         query.push(" ORDER BY seq DESC");
@@ -192,12 +214,17 @@ impl Store {
         let mut count = QueryBuilder::new("SELECT count(*)");
         filter.push(&mut count);
         let total: i64 = count.build_query_scalar().fetch_one(self.read()).await?;
-        Ok(Paged { items: rows.iter().map(read).collect::<Result<_>>()?, total: total.unsigned_abs() })
+        Ok(Paged {
+            items: rows.iter().map(read).collect::<Result<_>>()?,
+            total: total.unsigned_abs(),
+        })
     }
 
     /// Reads all applications, oldest first.
     pub async fn load_applications(&self, mut each: impl FnMut(Application)) -> Result<()> {
-        let rows = sqlx::query("SELECT * FROM application ORDER BY seq").fetch_all(self.read()).await?;
+        let rows = sqlx::query("SELECT * FROM application ORDER BY seq")
+            .fetch_all(self.read())
+            .await?;
         for row in &rows {
             each(read(row)?);
         }
@@ -207,7 +234,9 @@ impl Store {
 
 impl ApplicationFilter {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
-        query.push(" FROM application WHERE account = ").push_bind(self.account);
+        query
+            .push(" FROM application WHERE account = ")
+            .push_bind(self.account);
         if let Some(prefix) = &self.name_prefix {
             page::and_match(query, "name", &page::Match::StartsWith(prefix.clone()));
         }
@@ -217,15 +246,22 @@ impl ApplicationFilter {
     }
 }
 
-async fn refuse_same_name(connection: &mut SqliteConnection, application: &Application) -> Result<()> {
-    let other: Option<Id> = sqlx::query_scalar("SELECT id FROM application WHERE account = $1 AND name = $2 AND id <> $3 LIMIT 1")
-        .bind(application.account)
-        .bind(&application.name)
-        .bind(application.id)
-        .fetch_optional(connection)
-        .await?;
+async fn refuse_same_name(
+    connection: &mut SqliteConnection,
+    application: &Application,
+) -> Result<()> {
+    let other: Option<Id> = sqlx::query_scalar(
+        "SELECT id FROM application WHERE account = $1 AND name = $2 AND id <> $3 LIMIT 1",
+    )
+    .bind(application.account)
+    .bind(&application.name)
+    .bind(application.id)
+    .fetch_optional(connection)
+    .await?;
     match other {
-        Some(_) => Err(Error::Taken { columns: "application.account, application.name".to_owned() }),
+        Some(_) => Err(Error::Taken {
+            columns: "application.account, application.name".to_owned(),
+        }),
         None => Ok(()),
     }
 }
@@ -234,11 +270,19 @@ async fn refuse_same_name(connection: &mut SqliteConnection, application: &Appli
 async fn take_flags(connection: &mut SqliteConnection, application: &Application) -> Result<()> {
     if application.default_number_app {
         let text = "UPDATE application SET default_number_app = 0 WHERE account = $1 AND id <> $2 AND default_number_app = 1";
-        sqlx::query(text).bind(application.account).bind(application.id).execute(&mut *connection).await?;
+        sqlx::query(text)
+            .bind(application.account)
+            .bind(application.id)
+            .execute(&mut *connection)
+            .await?;
     }
     if application.default_endpoint_app {
         let text = "UPDATE application SET default_endpoint_app = 0 WHERE account = $1 AND id <> $2 AND default_endpoint_app = 1";
-        sqlx::query(text).bind(application.account).bind(application.id).execute(connection).await?;
+        sqlx::query(text)
+            .bind(application.account)
+            .bind(application.id)
+            .execute(connection)
+            .await?;
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use crate::Id;
 use crate::column::{self, Word};
 use crate::engine::Store;
 use crate::error::Result;
-use crate::Id;
 
 /// Rows of one statement.
 const ROWS: usize = 100;
@@ -68,7 +68,10 @@ pub struct Binding {
 
 /// One change of the table.
 #[derive(Clone, PartialEq, Eq, Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly all changes are of the large variant")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all changes are of the large variant"
+)]
 pub enum BindingChange {
     /// Makes or replaces a binding.
     Put(Binding),
@@ -101,7 +104,11 @@ impl Store {
         self.write_after_bindings(move |connection| {
             Box::pin(async move {
                 let text = "DELETE FROM binding WHERE expires_at <= $1";
-                Ok(sqlx::query(text).bind(now.as_microsecond()).execute(connection).await?.rows_affected())
+                Ok(sqlx::query(text)
+                    .bind(now.as_microsecond())
+                    .execute(connection)
+                    .await?
+                    .rows_affected())
             })
         })
         .await
@@ -109,7 +116,9 @@ impl Store {
 
     /// How many rows the table has, lapsed ones included.
     pub async fn count_bindings(&self) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM binding").fetch_one(self.read()).await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM binding")
+            .fetch_one(self.read())
+            .await?;
         Ok(count.unsigned_abs())
     }
 }
@@ -137,7 +146,13 @@ impl Gathered {
                     self.0.entry(endpoint).or_default().keys.insert(key, None);
                 }
                 BindingChange::DeleteAll { endpoint } => {
-                    self.0.insert(endpoint, Changes { cleared: true, keys: BTreeMap::new() });
+                    self.0.insert(
+                        endpoint,
+                        Changes {
+                            cleared: true,
+                            keys: BTreeMap::new(),
+                        },
+                    );
                 }
             }
         }
@@ -177,7 +192,10 @@ impl Gathered {
         }
         let mut rest = put.into_iter().peekable();
         while rest.peek().is_some() {
-            upsert(rest.by_ref().take(ROWS)).build().execute(&mut *connection).await?;
+            upsert(rest.by_ref().take(ROWS))
+                .build()
+                .execute(&mut *connection)
+                .await?;
         }
         Ok(())
     }
@@ -189,11 +207,29 @@ fn upsert(rows: impl Iterator<Item = Binding>) -> QueryBuilder<Sqlite> {
          path, user_agent, q, instance) ",
     );
     query.push_values(rows, |mut row, binding| {
-        let Binding { endpoint, key, contact, call_id, cseq, expires_at, logged_in, .. } = binding;
-        row.push_bind(endpoint).push_bind(key).push_bind(contact).push_bind(call_id).push_bind(cseq);
-        row.push_bind(expires_at.as_microsecond()).push_bind(logged_in.as_microsecond());
-        row.push_bind(binding.transport.word()).push_bind(binding.local.to_string()).push_bind(binding.remote.to_string());
-        row.push_bind(binding.flow.cast_signed()).push_bind(binding.path).push_bind(binding.user_agent);
+        let Binding {
+            endpoint,
+            key,
+            contact,
+            call_id,
+            cseq,
+            expires_at,
+            logged_in,
+            ..
+        } = binding;
+        row.push_bind(endpoint)
+            .push_bind(key)
+            .push_bind(contact)
+            .push_bind(call_id)
+            .push_bind(cseq);
+        row.push_bind(expires_at.as_microsecond())
+            .push_bind(logged_in.as_microsecond());
+        row.push_bind(binding.transport.word())
+            .push_bind(binding.local.to_string())
+            .push_bind(binding.remote.to_string());
+        row.push_bind(binding.flow.cast_signed())
+            .push_bind(binding.path)
+            .push_bind(binding.user_agent);
         row.push_bind(binding.q).push_bind(binding.instance);
     });
     query.push(

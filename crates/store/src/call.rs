@@ -150,19 +150,26 @@ impl Store {
         let mut count = QueryBuilder::new("SELECT count(*)");
         filter.push(&mut count);
         let total: i64 = count.build_query_scalar().fetch_one(self.read()).await?;
-        Ok(Paged { items: rows.iter().map(read).collect::<Result<_>>()?, total: total.unsigned_abs() })
+        Ok(Paged {
+            items: rows.iter().map(read).collect::<Result<_>>()?,
+            total: total.unsigned_abs(),
+        })
     }
 
     /// All legs that are not finished: at start, those that a crash cut off.
     pub async fn calls_live(&self) -> Result<Vec<CallRow>> {
-        let rows = sqlx::query("SELECT * FROM call WHERE ended IS NULL ORDER BY seq").fetch_all(self.read()).await?;
+        let rows = sqlx::query("SELECT * FROM call WHERE ended IS NULL ORDER BY seq")
+            .fetch_all(self.read())
+            .await?;
         rows.iter().map(read).collect()
     }
 }
 
 impl CallFilter {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
-        query.push(" FROM call WHERE ended IS NOT NULL AND account = ").push_bind(self.account);
+        query
+            .push(" FROM call WHERE ended IS NOT NULL AND account = ")
+            .push_bind(self.account);
         if let Some(direction) = self.direction {
             query.push(" AND direction = ").push_bind(direction.word());
         }

@@ -39,22 +39,26 @@ pub struct CallbackRow {
 impl Store {
     /// Puts a callback into the outbox; returns its key. One that belongs to a CDR goes with it: [`Store::put_calls`].
     pub async fn insert_callback(&self, row: CallbackRow) -> Result<i64> {
-        self.write(move |connection| Box::pin(async move { insert(connection, &row).await })).await
+        self.write(move |connection| Box::pin(async move { insert(connection, &row).await }))
+            .await
     }
 
     /// The callbacks whose time has come, oldest first.
     pub async fn due_callbacks(&self, now: Timestamp, limit: u32) -> Result<Vec<CallbackRow>> {
-        let rows = sqlx::query("SELECT * FROM callback WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2")
-            .bind(now.as_microsecond())
-            .bind(i64::from(limit))
-            .fetch_all(self.read())
-            .await?;
+        let rows =
+            sqlx::query("SELECT * FROM callback WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2")
+                .bind(now.as_microsecond())
+                .bind(i64::from(limit))
+                .fetch_all(self.read())
+                .await?;
         rows.iter().map(read).collect()
     }
 
     /// When the next callback is due, if any waits.
     pub async fn next_callback(&self) -> Result<Option<Timestamp>> {
-        let row = sqlx::query("SELECT min(next_at) AS next_at FROM callback").fetch_one(self.read()).await?;
+        let row = sqlx::query("SELECT min(next_at) AS next_at FROM callback")
+            .fetch_one(self.read())
+            .await?;
         column::optional_time(&row, "next_at")
     }
 
@@ -79,7 +83,10 @@ impl Store {
     pub async fn delete_callback(&self, id: i64) -> Result<()> {
         self.write(move |connection| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM callback WHERE id = $1").bind(id).execute(connection).await?;
+                sqlx::query("DELETE FROM callback WHERE id = $1")
+                    .bind(id)
+                    .execute(connection)
+                    .await?;
                 Ok(())
             })
         })
@@ -88,7 +95,9 @@ impl Store {
 
     /// How many callbacks wait.
     pub async fn count_callbacks(&self) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM callback").fetch_one(self.read()).await?;
+        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM callback")
+            .fetch_one(self.read())
+            .await?;
         Ok(count.unsigned_abs())
     }
 }

@@ -4,13 +4,13 @@ use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 
+use crate::Flavor;
 use crate::application::{ApplicationKind, HttpMethod};
 use crate::binding::Transport;
 use crate::call::CallDirection;
 use crate::domain::DomainKind;
 use crate::endpoint::Ring;
 use crate::error::{Error, Result};
-use crate::Flavor;
 
 /// A closed set that a column holds as a word.
 pub(crate) trait Word: Copy + Sized + 'static {
@@ -23,7 +23,11 @@ pub(crate) trait Word: Copy + Sized + 'static {
     /// The member that a column holds.
     fn read(row: &SqliteRow, column: &'static str) -> Result<Self> {
         let text: &str = row.try_get(column)?;
-        Self::WORDS.iter().find(|(_, word)| *word == text).map(|(member, _)| *member).ok_or(Error::Corrupt { column })
+        Self::WORDS
+            .iter()
+            .find(|(_, word)| *word == text)
+            .map(|(member, _)| *member)
+            .ok_or(Error::Corrupt { column })
     }
 }
 
@@ -56,7 +60,10 @@ pub(crate) fn time(row: &SqliteRow, column: &'static str) -> Result<Timestamp> {
 /// The time that a column holds, if any.
 pub(crate) fn optional_time(row: &SqliteRow, column: &'static str) -> Result<Option<Timestamp>> {
     let micros: Option<i64> = row.try_get(column)?;
-    micros.map(Timestamp::from_microsecond).transpose().map_err(|_| Error::Corrupt { column })
+    micros
+        .map(Timestamp::from_microsecond)
+        .transpose()
+        .map_err(|_| Error::Corrupt { column })
 }
 
 /// Reads a column that holds something in its text form.
@@ -66,9 +73,14 @@ pub(crate) fn parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str
 }
 
 /// Reads an optional column that holds something in its text form.
-pub(crate) fn optional_parsed<T: std::str::FromStr>(row: &SqliteRow, column: &'static str) -> Result<Option<T>> {
+pub(crate) fn optional_parsed<T: std::str::FromStr>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>> {
     let text: Option<&str> = row.try_get(column)?;
-    text.map(str::parse).transpose().map_err(|_| Error::Corrupt { column })
+    text.map(str::parse)
+        .transpose()
+        .map_err(|_| Error::Corrupt { column })
 }
 
 /// Reads a column whose numbers are narrower than SQLite's.
@@ -78,9 +90,14 @@ pub(crate) fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> 
 }
 
 /// Reads an optional column whose numbers are narrower than SQLite's.
-pub(crate) fn optional_number<T: TryFrom<i64>>(row: &SqliteRow, column: &'static str) -> Result<Option<T>> {
+pub(crate) fn optional_number<T: TryFrom<i64>>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Option<T>> {
     let wide: Option<i64> = row.try_get(column)?;
-    wide.map(T::try_from).transpose().map_err(|_| Error::Corrupt { column })
+    wide.map(T::try_from)
+        .transpose()
+        .map_err(|_| Error::Corrupt { column })
 }
 
 /// Reads a column of JSON.

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
 
+use crate::Id;
 use crate::column::{self, Word};
 use crate::engine::Store;
 use crate::error::{Error, Result};
 use crate::page::{self, Page, Paged};
-use crate::Id;
 
 /// How a domain came to be.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,11 +56,13 @@ impl Store {
     pub async fn insert_domain(&self, domain: Domain, limit: u64) -> Result<()> {
         self.write(move |connection| {
             Box::pin(async move {
-                let count: i64 = sqlx::query_scalar("SELECT count(*) FROM domain WHERE account = $1 AND kind = $2")
-                    .bind(domain.account)
-                    .bind(domain.kind.word())
-                    .fetch_one(&mut *connection)
-                    .await?;
+                let count: i64 = sqlx::query_scalar(
+                    "SELECT count(*) FROM domain WHERE account = $1 AND kind = $2",
+                )
+                .bind(domain.account)
+                .bind(domain.kind.word())
+                .fetch_one(&mut *connection)
+                .await?;
                 if count.unsigned_abs() >= limit {
                     return Err(Error::Limit { limit });
                 }
@@ -75,7 +77,11 @@ impl Store {
         self.write(move |connection| {
             Box::pin(async move {
                 let text = "UPDATE domain SET description = $2 WHERE id = $1";
-                let done = sqlx::query(text).bind(id).bind(description).execute(connection).await?;
+                let done = sqlx::query(text)
+                    .bind(id)
+                    .bind(description)
+                    .execute(connection)
+                    .await?;
                 Ok(done.rows_affected() > 0)
             })
         })
@@ -101,13 +107,19 @@ impl Store {
 
     /// The domain with this key.
     pub async fn domain(&self, id: Id) -> Result<Option<Domain>> {
-        let row = sqlx::query("SELECT * FROM domain WHERE id = $1").bind(id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM domain WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row)).transpose()
     }
 
     /// The domain with this `rd-…` id.
     pub async fn domain_by_public_id(&self, public_id: &str) -> Result<Option<Domain>> {
-        let row = sqlx::query("SELECT * FROM domain WHERE public_id = $1").bind(public_id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM domain WHERE public_id = $1")
+            .bind(public_id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row)).transpose()
     }
 
@@ -121,12 +133,17 @@ impl Store {
         let mut count = QueryBuilder::new("SELECT count(*)");
         filter.push(&mut count);
         let total: i64 = count.build_query_scalar().fetch_one(self.read()).await?;
-        Ok(Paged { items: rows.iter().map(read).collect::<Result<_>>()?, total: total.unsigned_abs() })
+        Ok(Paged {
+            items: rows.iter().map(read).collect::<Result<_>>()?,
+            total: total.unsigned_abs(),
+        })
     }
 
     /// Reads all domains, oldest first.
     pub async fn load_domains(&self, mut each: impl FnMut(Domain)) -> Result<()> {
-        let rows = sqlx::query("SELECT * FROM domain ORDER BY seq").fetch_all(self.read()).await?;
+        let rows = sqlx::query("SELECT * FROM domain ORDER BY seq")
+            .fetch_all(self.read())
+            .await?;
         for row in &rows {
             each(read(row)?);
         }
@@ -136,7 +153,9 @@ impl Store {
 
 impl DomainFilter {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
-        query.push(" FROM domain WHERE account = ").push_bind(self.account);
+        query
+            .push(" FROM domain WHERE account = ")
+            .push_bind(self.account);
         if let Some(kind) = self.kind {
             query.push(" AND kind = ").push_bind(kind.word());
         }

@@ -49,8 +49,19 @@ impl Default for Permissions {
 
 impl Permissions {
     fn bits(self) -> i64 {
-        let all = [self.voice, self.message, self.video, self.same_domain, self.other_domains, self.phones, self.apps];
-        all.iter().enumerate().map(|(place, on)| i64::from(*on) << place).sum()
+        let all = [
+            self.voice,
+            self.message,
+            self.video,
+            self.same_domain,
+            self.other_domains,
+            self.phones,
+            self.apps,
+        ];
+        all.iter()
+            .enumerate()
+            .map(|(place, on)| i64::from(*on) << place)
+            .sum()
     }
 
     fn from_bits(bits: i64) -> Self {
@@ -190,8 +201,14 @@ impl Store {
     pub async fn delete_endpoint(&self, id: Id) -> Result<bool> {
         self.write_after_bindings(move |connection| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM binding WHERE endpoint = $1").bind(id).execute(&mut *connection).await?;
-                let done = sqlx::query("DELETE FROM endpoint WHERE id = $1").bind(id).execute(connection).await?;
+                sqlx::query("DELETE FROM binding WHERE endpoint = $1")
+                    .bind(id)
+                    .execute(&mut *connection)
+                    .await?;
+                let done = sqlx::query("DELETE FROM endpoint WHERE id = $1")
+                    .bind(id)
+                    .execute(connection)
+                    .await?;
                 Ok(done.rows_affected() > 0)
             })
         })
@@ -200,13 +217,19 @@ impl Store {
 
     /// The endpoint with this key.
     pub async fn endpoint(&self, id: Id) -> Result<Option<Endpoint>> {
-        let row = sqlx::query("SELECT * FROM endpoint WHERE id = $1").bind(id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM endpoint WHERE id = $1")
+            .bind(id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row, self.key())).transpose()
     }
 
     /// The endpoint with this `re-…` id.
     pub async fn endpoint_by_public_id(&self, public_id: &str) -> Result<Option<Endpoint>> {
-        let row = sqlx::query("SELECT * FROM endpoint WHERE public_id = $1").bind(public_id).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT * FROM endpoint WHERE public_id = $1")
+            .bind(public_id)
+            .fetch_optional(self.read())
+            .await?;
         row.map(|row| read(&row, self.key())).transpose()
     }
 
@@ -217,8 +240,14 @@ impl Store {
         query.push(" ORDER BY seq DESC");
         page::paged(&mut query, page);
         let rows = query.build().fetch_all(self.read()).await?;
-        let items = rows.iter().map(|row| read(row, self.key())).collect::<Result<_>>()?;
-        Ok(Paged { items, total: self.count_endpoints(filter).await? })
+        let items = rows
+            .iter()
+            .map(|row| read(row, self.key()))
+            .collect::<Result<_>>()?;
+        Ok(Paged {
+            items,
+            total: self.count_endpoints(filter).await?,
+        })
     }
 
     /// How many endpoints the filter lets through.
@@ -245,7 +274,9 @@ impl Store {
 
 impl EndpointFilter {
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
-        query.push(" FROM endpoint WHERE account = ").push_bind(self.account);
+        query
+            .push(" FROM endpoint WHERE account = ")
+            .push_bind(self.account);
         if let Some(domain) = self.domain {
             query.push(" AND domain = ").push_bind(domain);
         }
@@ -271,14 +302,26 @@ impl EndpointFilter {
 
 /// The application may have been deleted since it was looked up.
 async fn require_application(connection: &mut SqliteConnection, endpoint: &Endpoint) -> Result<()> {
-    let Some(application) = endpoint.application else { return Ok(()) };
-    let owner: Option<Id> =
-        sqlx::query_scalar("SELECT account FROM application WHERE id = $1").bind(application).fetch_optional(connection).await?;
-    if owner == Some(endpoint.account) { Ok(()) } else { Err(Error::Gone) }
+    let Some(application) = endpoint.application else {
+        return Ok(());
+    };
+    let owner: Option<Id> = sqlx::query_scalar("SELECT account FROM application WHERE id = $1")
+        .bind(application)
+        .fetch_optional(connection)
+        .await?;
+    if owner == Some(endpoint.account) {
+        Ok(())
+    } else {
+        Err(Error::Gone)
+    }
 }
 
 fn place(row: Id) -> Place<'static> {
-    Place { table: "endpoint", column: "password", row }
+    Place {
+        table: "endpoint",
+        column: "password",
+        row,
+    }
 }
 
 fn read(row: &SqliteRow, key: &SealKey) -> Result<Endpoint> {

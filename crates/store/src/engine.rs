@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -73,9 +75,15 @@ struct Ran {
 }
 
 enum Job {
-    Bind { changes: Vec<BindingChange>, tell: Completion },
+    Bind {
+        changes: Vec<BindingChange>,
+        tell: Completion,
+    },
     /// `after_bindings`: the job reads or deletes bindings, so those that came before it must be in their table.
-    Write { work: Work, after_bindings: bool },
+    Write {
+        work: Work,
+        after_bindings: bool,
+    },
     Close(oneshot::Sender<()>),
 }
 
@@ -88,13 +96,30 @@ impl Store {
         sqlx::migrate!().run(&mut connection).await?;
         check_key(&mut connection, &config.key).await?;
         // A binding whose endpoint was deleted in the same moment: see 0001_first.sql.
-        sqlx::query("DELETE FROM binding WHERE endpoint NOT IN (SELECT id FROM endpoint)").execute(&mut connection).await?;
-        let pool = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).idle_timeout(None).max_lifetime(None);
-        let read = pool.connect_with(options.create_if_missing(false).read_only(!in_memory(&config.url))).await?;
+        sqlx::query("DELETE FROM binding WHERE endpoint NOT IN (SELECT id FROM endpoint)")
+            .execute(&mut connection)
+            .await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(4)
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None);
+        let read = pool
+            .connect_with(
+                options
+                    .create_if_missing(false)
+                    .read_only(!in_memory(&config.url)),
+            )
+            .await?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut writer = JoinSet::new();
         writer.spawn(write_batches(connection, writing, jobs));
-        Ok(Store(Arc::new(Inner { queue, read, key: config.key, writer: Mutex::new(writer) })))
+        Ok(Store(Arc::new(Inner {
+            queue,
+            read,
+            key: config.key,
+            writer: Mutex::new(writer),
+        })))
     }
 
     /// Hands changes of bindings to the writer: all of them in one batch, or none. Never waits.
@@ -137,9 +162,14 @@ impl Store {
                 Ran { keep, tell }
             })
         });
-        self.enqueue(Job::Write { work, after_bindings })?;
+        self.enqueue(Job::Write {
+            work,
+            after_bindings,
+        })?;
         // Dropped unanswered: the batch failed before the job could say anything, or the store was closed.
-        answered.await.map_err(|_| Error::NotCommitted { why: "the batch was given up".to_owned() })?
+        answered.await.map_err(|_| Error::NotCommitted {
+            why: "the batch was given up".to_owned(),
+        })?
     }
 
     fn enqueue(&self, job: Job) -> Result<()> {
@@ -171,10 +201,15 @@ impl Store {
 
     /// A value of the installation (its realm, for instance), or none.
     pub async fn meta(&self, name: &str) -> Result<Option<String>> {
-        let row = sqlx::query("SELECT value FROM meta WHERE name = $1").bind(name).fetch_optional(self.read()).await?;
+        let row = sqlx::query("SELECT value FROM meta WHERE name = $1")
+            .bind(name)
+            .fetch_optional(self.read())
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let bytes: Vec<u8> = row.try_get("value")?;
-        String::from_utf8(bytes).map(Some).map_err(|_| Error::Corrupt { column: "value" })
+        String::from_utf8(bytes)
+            .map(Some)
+            .map_err(|_| Error::Corrupt { column: "value" })
     }
 
     /// Keeps a value of the installation.
@@ -216,8 +251,13 @@ fn options(url: &str, durability: Durability) -> Result<SqliteConnectOptions> {
         let name = format!("/offhook-{}", MEMORY_STORES.fetch_add(1, Ordering::Relaxed));
         return Ok(options.filename(name).vfs("memdb"));
     }
-    let path = url.strip_prefix("sqlite:").map_or(url, |rest| rest.strip_prefix("//").unwrap_or(rest));
-    if let Some(parent) = Path::new(path).parent().filter(|p| !p.as_os_str().is_empty()) {
+    let path = url
+        .strip_prefix("sqlite:")
+        .map_or(url, |rest| rest.strip_prefix("//").unwrap_or(rest));
+    if let Some(parent) = Path::new(path)
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+    {
         std::fs::create_dir_all(parent).map_err(|error| Error::Database(sqlx::Error::Io(error)))?;
     }
     Ok(options.filename(path).journal_mode(SqliteJournalMode::Wal))
@@ -225,22 +265,37 @@ fn options(url: &str, durability: Durability) -> Result<SqliteConnectOptions> {
 
 /// Fails when the database was sealed with another key.
 async fn check_key(connection: &mut SqliteConnection, key: &SealKey) -> Result<()> {
-    const PLACE: Place<'_> = Place { table: "meta", column: "value", row: 0 };
-    let row = sqlx::query("SELECT value FROM meta WHERE name = 'seal_check'").fetch_optional(&mut *connection).await?;
+    const PLACE: Place<'_> = Place {
+        table: "meta",
+        column: "value",
+        row: 0,
+    };
+    let row = sqlx::query("SELECT value FROM meta WHERE name = 'seal_check'")
+        .fetch_optional(&mut *connection)
+        .await?;
     if let Some(row) = row {
         let sealed: Vec<u8> = row.try_get("value")?;
         return key.open(PLACE, &sealed).map(|_| ());
     }
     let sealed = key.seal(PLACE, &Secret::new("offhook"))?;
-    sqlx::query("INSERT INTO meta (name, value) VALUES ('seal_check', $1)").bind(sealed).execute(connection).await?;
+    sqlx::query("INSERT INTO meta (name, value) VALUES ('seal_check', $1)")
+        .bind(sealed)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
 /// The writer: one batch after the other until the store is closed or dropped.
-async fn write_batches(mut connection: SqliteConnection, options: SqliteConnectOptions, mut jobs: mpsc::Receiver<Job>) {
+async fn write_batches(
+    mut connection: SqliteConnection,
+    options: SqliteConnectOptions,
+    mut jobs: mpsc::Receiver<Job>,
+) {
     let mut closing = None;
     while closing.is_none() {
-        let Some(first) = jobs.recv().await else { break };
+        let Some(first) = jobs.recv().await else {
+            break;
+        };
         let mut batch = Batch::default();
         let outcome = batch.run(&mut connection, first, &mut jobs).await;
         if let Err(error) = &outcome {
@@ -281,7 +336,12 @@ struct Batch {
 }
 
 impl Batch {
-    async fn run(&mut self, connection: &mut SqliteConnection, first: Job, jobs: &mut mpsc::Receiver<Job>) -> Result<()> {
+    async fn run(
+        &mut self,
+        connection: &mut SqliteConnection,
+        first: Job,
+        jobs: &mut mpsc::Receiver<Job>,
+    ) -> Result<()> {
         let mut next = match first {
             Job::Close(done) => {
                 self.closing = Some(done);
@@ -308,13 +368,20 @@ impl Batch {
                     self.gathered.take(changes);
                     self.waiting.push(tell);
                 }
-                Job::Write { work, after_bindings } => {
+                Job::Write {
+                    work,
+                    after_bindings,
+                } => {
                     if after_bindings {
                         self.flush(&mut transaction).await?;
                     }
                     let mut savepoint = transaction.begin().await?;
                     let ran = work(&mut savepoint).await;
-                    if ran.keep { savepoint.commit().await } else { savepoint.rollback().await }?;
+                    if ran.keep {
+                        savepoint.commit().await
+                    } else {
+                        savepoint.rollback().await
+                    }?;
                     self.done.push((ran.tell, None));
                 }
                 Job::Close(done) => {
@@ -336,7 +403,10 @@ impl Batch {
             return Ok(());
         }
         let mut savepoint = transaction.begin().await?;
-        let refusal = match std::mem::take(&mut self.gathered).write(&mut savepoint).await {
+        let refusal = match std::mem::take(&mut self.gathered)
+            .write(&mut savepoint)
+            .await
+        {
             Ok(()) => {
                 savepoint.commit().await?;
                 None
@@ -347,7 +417,8 @@ impl Batch {
                 Some(error.to_string())
             }
         };
-        self.done.extend(self.waiting.drain(..).map(|tell| (tell, refusal.clone())));
+        self.done
+            .extend(self.waiting.drain(..).map(|tell| (tell, refusal.clone())));
         Ok(())
     }
 

@@ -66,7 +66,9 @@ impl From<sqlx::Error> for Error {
         if database.is_unique_violation() {
             let message = database.message();
             let columns = message.rsplit("failed: ").next().unwrap_or(message);
-            return Error::Taken { columns: columns.to_owned() };
+            return Error::Taken {
+                columns: columns.to_owned(),
+            };
         }
         if database.is_foreign_key_violation() {
             return Error::Gone;

@@ -23,7 +23,10 @@ pub struct Paged<T> {
 impl<T> Paged<T> {
     /// Turns each row into something else.
     pub fn map<U>(self, each: impl FnMut(T) -> U) -> Paged<U> {
-        Paged { items: self.items.into_iter().map(each).collect(), total: self.total }
+        Paged {
+            items: self.items.into_iter().map(each).collect(),
+            total: self.total,
+        }
     }
 }
 
@@ -69,25 +72,49 @@ impl Comparison {
 pub(crate) fn and_match(query: &mut QueryBuilder<Sqlite>, column: &'static str, wanted: &Match) {
     match wanted {
         Match::Exact(text) => {
-            query.push(" AND ").push(column).push(" = ").push_bind(text.clone());
+            query
+                .push(" AND ")
+                .push(column)
+                .push(" = ")
+                .push_bind(text.clone());
         }
         Match::StartsWith(text) => {
-            query.push(" AND substr(").push(column).push(", 1, length(").push_bind(text.clone());
+            query
+                .push(" AND substr(")
+                .push(column)
+                .push(", 1, length(")
+                .push_bind(text.clone());
             query.push(")) = ").push_bind(text.clone());
         }
         Match::Contains(text) => {
-            query.push(" AND instr(").push(column).push(", ").push_bind(text.clone()).push(") > 0");
+            query
+                .push(" AND instr(")
+                .push(column)
+                .push(", ")
+                .push_bind(text.clone())
+                .push(") > 0");
         }
     }
 }
 
 /// Adds `AND …` for a number column.
-pub(crate) fn and_compare(query: &mut QueryBuilder<Sqlite>, column: &'static str, how: Comparison, value: i64) {
-    query.push(" AND ").push(column).push(how.sql()).push_bind(value);
+pub(crate) fn and_compare(
+    query: &mut QueryBuilder<Sqlite>,
+    column: &'static str,
+    how: Comparison,
+    value: i64,
+) {
+    query
+        .push(" AND ")
+        .push(column)
+        .push(how.sql())
+        .push_bind(value);
 }
 
 /// Adds the end of a paged query.
 pub(crate) fn paged(query: &mut QueryBuilder<Sqlite>, page: Page) {
     query.push(" LIMIT ").push_bind(i64::from(page.limit));
-    query.push(" OFFSET ").push_bind(i64::try_from(page.offset).unwrap_or(i64::MAX));
+    query
+        .push(" OFFSET ")
+        .push_bind(i64::try_from(page.offset).unwrap_or(i64::MAX));
 }

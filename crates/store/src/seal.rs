@@ -64,10 +64,15 @@ impl SealKey {
     pub fn new(bytes: &[u8; 32]) -> Result<Self> {
         let root = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let mut seal = derived(&root, "seal");
-        let unbound = UnboundKey::new(&AES_256_GCM, &seal).map_err(|_| unusable("(bytes)", "refused by the cipher"))?;
+        let unbound = UnboundKey::new(&AES_256_GCM, &seal)
+            .map_err(|_| unusable("(bytes)", "refused by the cipher"))?;
         seal.zeroize();
         let lookup = hmac::Key::new(hmac::HMAC_SHA256, &derived(&root, "lookup"));
-        Ok(SealKey(Arc::new(Keys { seal: LessSafeKey::new(unbound), lookup, root })))
+        Ok(SealKey(Arc::new(Keys {
+            seal: LessSafeKey::new(unbound),
+            lookup,
+            root,
+        })))
     }
 
     /// Makes a key that dies with the process, for stores in memory.
@@ -78,7 +83,12 @@ impl SealKey {
     /// Reads 32 bytes spelled as 64 hexadecimal digits or as base64 (both alphabets, padded or not).
     pub fn from_text(text: &str) -> Result<Self> {
         parse(text.trim()).map_or_else(
-            || Err(unusable("(configuration)", "must be 32 bytes as 64 hexadecimal digits or base64")),
+            || {
+                Err(unusable(
+                    "(configuration)",
+                    "must be 32 bytes as 64 hexadecimal digits or base64",
+                ))
+            },
             |bytes| SealKey::new(&bytes),
         )
     }
@@ -88,13 +98,20 @@ impl SealKey {
         let shown = path.display().to_string();
         match std::fs::File::open(path) {
             Ok(mut file) => {
-                let mode = file.metadata().map_err(|e| unusable(&shown, &e.to_string()))?.permissions().mode();
+                let mode = file
+                    .metadata()
+                    .map_err(|e| unusable(&shown, &e.to_string()))?
+                    .permissions()
+                    .mode();
                 if mode & 0o077 != 0 {
                     tracing::warn!(path = %shown, "the key file can be read by others; its mode should be 0600");
                 }
                 let mut text = Zeroizing::new(String::new());
-                file.read_to_string(&mut text).map_err(|e| unusable(&shown, &e.to_string()))?;
-                let bytes = parse(text.trim()).ok_or_else(|| unusable(&shown, "is not 32 bytes as hexadecimal digits or base64"))?;
+                file.read_to_string(&mut text)
+                    .map_err(|e| unusable(&shown, &e.to_string()))?;
+                let bytes = parse(text.trim()).ok_or_else(|| {
+                    unusable(&shown, "is not 32 bytes as hexadecimal digits or base64")
+                })?;
                 SealKey::new(&bytes)
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -116,7 +133,11 @@ impl SealKey {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).map_err(|_| unusable("(seal)", "no randomness"))?;
         let mut text = clear.expose().as_bytes().to_vec();
-        let sealed = self.0.seal.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), place.aad(), &mut text);
+        let sealed = self.0.seal.seal_in_place_append_tag(
+            Nonce::assume_unique_for_key(nonce),
+            place.aad(),
+            &mut text,
+        );
         sealed.map_err(|_| unusable("(seal)", "refused by the cipher"))?;
         let mut out = Vec::with_capacity(1 + NONCE_LEN + text.len());
         out.push(VERSION);
@@ -127,13 +148,21 @@ impl SealKey {
 
     /// Opens what `seal` made for the same place.
     pub(crate) fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Secret> {
-        let (VERSION, rest) = sealed.split_first().map(|(v, rest)| (*v, rest)).ok_or(Error::WrongKey)? else {
+        let (VERSION, rest) = sealed
+            .split_first()
+            .map(|(v, rest)| (*v, rest))
+            .ok_or(Error::WrongKey)?
+        else {
             return Err(Error::Corrupt { column: "sealed" });
         };
         let (nonce, text) = rest.split_at_checked(NONCE_LEN).ok_or(Error::WrongKey)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Error::WrongKey)?;
         let mut buffer = Zeroizing::new(text.to_vec());
-        let clear = self.0.seal.open_in_place(nonce, place.aad(), &mut buffer).map_err(|_| Error::WrongKey)?;
+        let clear = self
+            .0
+            .seal
+            .open_in_place(nonce, place.aad(), &mut buffer)
+            .map_err(|_| Error::WrongKey)?;
         let clear = std::str::from_utf8(clear).map_err(|_| Error::WrongKey)?;
         Ok(Secret::new(clear))
     }
@@ -198,11 +227,21 @@ fn parse(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 
 /// Writes the file whole and synced under another name first: a crash leaves either no key or the key, never half of one.
 fn create(path: &Path, text: &str) -> std::io::Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     std::fs::create_dir_all(parent)?;
     let draft = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n")).and_then(|()| file.sync_all());
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.write_all(b"\n"))
+        .and_then(|()| file.sync_all());
     // A link, not a rename: it fails when somebody else was quicker, and his key stays.
     let placed = written.and_then(|()| std::fs::hard_link(&draft, path));
     std::fs::remove_file(&draft)?;
@@ -211,24 +250,44 @@ fn create(path: &Path, text: &str) -> std::io::Result<()> {
 }
 
 fn unusable(path: &str, why: &str) -> Error {
-    Error::Key { path: path.to_owned(), why: why.to_owned() }
+    Error::Key {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const PLACE: Place<'_> = Place { table: "endpoint", column: "password", row: 7 };
+    const PLACE: Place<'_> = Place {
+        table: "endpoint",
+        column: "password",
+        row: 7,
+    };
 
     #[test]
     fn what_is_sealed_opens_only_in_its_own_row_and_column() {
         let key = SealKey::new(&[7; 32]).unwrap();
         let sealed = key.seal(PLACE, &Secret::new("secret")).unwrap();
         assert_eq!(key.open(PLACE, &sealed).unwrap().expose(), "secret");
-        for other in [Place { row: 8, ..PLACE }, Place { column: "token", ..PLACE }, Place { table: "account", ..PLACE }] {
+        for other in [
+            Place { row: 8, ..PLACE },
+            Place {
+                column: "token",
+                ..PLACE
+            },
+            Place {
+                table: "account",
+                ..PLACE
+            },
+        ] {
             assert!(matches!(key.open(other, &sealed), Err(Error::WrongKey)));
         }
-        assert!(matches!(SealKey::new(&[8; 32]).unwrap().open(PLACE, &sealed), Err(Error::WrongKey)));
+        assert!(matches!(
+            SealKey::new(&[8; 32]).unwrap().open(PLACE, &sealed),
+            Err(Error::WrongKey)
+        ));
     }
 
     #[test]
@@ -243,7 +302,8 @@ mod tests {
     fn a_key_is_read_as_hexadecimal_and_as_base64_and_nothing_shorter() {
         let bytes = [0xa5; 32];
         let hex = SealKey::from_text(&hex::encode(bytes)).unwrap();
-        let base64 = SealKey::from_text(&base64::engine::general_purpose::STANDARD.encode(bytes)).unwrap();
+        let base64 =
+            SealKey::from_text(&base64::engine::general_purpose::STANDARD.encode(bytes)).unwrap();
         assert_eq!(hex.derive("nonces"), base64.derive("nonces"));
         assert_ne!(hex.derive("nonces"), hex.derive("other"));
         assert!(SealKey::from_text("a5a5").is_err());

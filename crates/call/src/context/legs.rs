@@ -204,7 +204,8 @@ impl Context {
         self.exchange_lost(id);
     }
 
-    fn note_status(&mut self, leg: LegId, status: u16) {
+    /// Notes with which status the INVITE of an unanswered leg ended.
+    pub(crate) fn note_status(&mut self, leg: LegId, status: u16) {
         if let Some(leg) = self.legs.get_mut(&leg)
             && leg.answered.is_none()
         {

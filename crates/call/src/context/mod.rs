@@ -15,14 +15,10 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::about::{
-    About, CallStatus, DialAction, DialLeg, Direction, FetchId, Notice, Occasion,
-};
+use crate::about::{About, CallStatus, DialAction, DialLeg, Direction, FetchId, Notice, Occasion};
 use crate::bridge::Bridge;
 use crate::call::{Caller, Now, Output};
-use crate::leg::{
-    Attempt, CallNumber, End, Leg, LegId, LegRecord, Wire,
-};
+use crate::leg::{Attempt, CallNumber, End, Leg, LegId, LegRecord, Wire};
 use crate::verb::{Link, QueryId, TargetKind};
 
 /// Documents that may be asked for while nobody talks: voice-xml.md §1.5.

@@ -20,6 +20,11 @@ impl Context {
         }
     }
 
+    /// Tells whether commands to the caller wait for its row.
+    pub(crate) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Lets out what waited for the caller's row.
     pub(crate) fn release(&mut self) {
         self.clear_timer(Timer::Recorded);

@@ -104,7 +104,9 @@ impl Verb {
     /// Starts a verb; one that is over at once has no running form.
     pub(crate) fn start(self, ctx: &mut Context) -> Result<Running, Step> {
         match self {
-            Self::Dial(dial) => Dialing::start(dial, ctx).map(|dialing| Running::Dial(Box::new(dialing))),
+            Self::Dial(dial) => {
+                Dialing::start(dial, ctx).map(|dialing| Running::Dial(Box::new(dialing)))
+            }
             Self::Hangup(hangup) => Err(hangup.start(ctx)),
             Self::Redirect(redirect) => Redirecting::start(redirect, ctx).map(Running::Redirect),
         }

@@ -9,16 +9,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use call::{
-    Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input, LegId, Link,
-    LocateFailure, Located, Now, Occasion, Output, Place, QueryId, Script, Start, Target, TargetKind, Verb, leg_of,
+    Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input,
+    LegId, Link, LocateFailure, Located, Now, Occasion, Output, Place, QueryId, Script, Start,
+    Target, TargetKind, Verb, leg_of,
 };
 use jiff::Timestamp;
 use sip::{EndReason, Response, SessionEvent, Status, Text};
 use uuid::Uuid;
 
 pub const A: LegId = LegId::A;
-const CALL: CallNumber = CallNumber(7);
-const SHARD: u8 = 3;
+pub const CALL: CallNumber = CallNumber(7);
+pub const SHARD: u8 = 3;
 
 /// What the plane does with a leg.
 #[derive(Copy, Clone, PartialEq, Eq)]
@@ -49,9 +50,32 @@ impl Ladder {
 
     /// The built-in direct dial of `bob`.
     pub fn direct() -> Self {
-        let verbs = vec![Verb::Dial(Dial { direct: true, ..dial(&["bob"]) })];
-        let mut ladder = Self::begin(Script::Document { document: Document { verbs }, hangup: link("hangup") }, Some("offer of A"));
+        let verbs = vec![Verb::Dial(Dial {
+            direct: true,
+            ..dial(&["bob"])
+        })];
+        let mut ladder = Self::begin(
+            Script::Document {
+                document: Document { verbs },
+                hangup: link("hangup"),
+            },
+            Some("offer of A"),
+        );
         ladder.recorded();
+        ladder
+    }
+
+    /// An application whose document dials bob, who rings since 1 s.
+    pub fn ringing() -> Self {
+        let mut ladder = Self::with(vec![Verb::Dial(dial(&["bob"]))]);
+        ladder.at(0.2).located(2, "bob", 1).at(1.0).rings(1).cut();
+        ladder
+    }
+
+    /// The same, and bob talks since 4 s.
+    pub fn talking() -> Self {
+        let mut ladder = Self::ringing();
+        ladder.at(4.0).answers(1).ack(None).cut();
         ladder
     }
 
@@ -61,34 +85,20 @@ impl Ladder {
 
     pub fn begin(script: Script, offer: Option<&str>) -> Self {
         let origin = Instant::now();
-        let mut uuids = 0;
-        let caller = Caller {
-            from: "sip:alice@d.example".to_owned(),
-            to: "bob".to_owned(),
-            name: "Alice".to_owned(),
-            number_or_user: "alice".to_owned(),
-            source: flow(10),
-            to_header: "<sip:bob@d.example>".to_owned(),
-            headers: vec![("X-PH-Tag".to_owned(), "7".to_owned())],
-            auth: None,
-            endpoint: None,
-            offer: offer.map(|sdp| Bytes::from(sdp.to_owned())),
-            domain: "d.example".to_owned(),
-            call_id: Some("call-of-a".to_owned()),
+        let call = Call::new(
+            Now {
+                instant: origin,
+                wall: Timestamp::UNIX_EPOCH,
+            },
+            start(script, offer),
+        );
+        let mut ladder = Self {
+            call,
+            origin,
+            at: Duration::ZERO,
+            text: String::new(),
+            plane: BTreeMap::new(),
         };
-        let start = Start {
-            number: CALL,
-            shard: SHARD,
-            uuids: Box::new(move || {
-                uuids += 1;
-                Uuid::from_u128(uuids - 1)
-            }),
-            caller,
-            script,
-        };
-        let now = Now { instant: origin, wall: Timestamp::UNIX_EPOCH };
-        let call = Call::new(now, start);
-        let mut ladder = Self { call, origin, at: Duration::ZERO, text: String::new(), plane: BTreeMap::new() };
         ladder.drain();
         ladder
     }
@@ -127,11 +137,23 @@ impl Ladder {
 
     pub fn document(&mut self, fetch: u64, verbs: Vec<Verb>) -> &mut Self {
         let label = format!("Fetched({fetch}, {} verbs)", verbs.len());
-        self.feed(&label, Input::Fetched { fetch: FetchId(fetch), outcome: Ok(Document { verbs }) })
+        self.feed(
+            &label,
+            Input::Fetched {
+                fetch: FetchId(fetch),
+                outcome: Ok(Document { verbs }),
+            },
+        )
     }
 
     pub fn no_document(&mut self, fetch: u64, failure: FetchFailure) -> &mut Self {
-        self.feed(&format!("Fetched({fetch}, {failure:?})"), Input::Fetched { fetch: FetchId(fetch), outcome: Err(failure) })
+        self.feed(
+            &format!("Fetched({fetch}, {failure:?})"),
+            Input::Fetched {
+                fetch: FetchId(fetch),
+                outcome: Err(failure),
+            },
+        )
     }
 
     /// A target is found at so many places.
@@ -148,13 +170,29 @@ impl Ladder {
                 contact_user: Text::from_static("offhook"),
             })
             .collect();
-        let located = Located { destinations, endpoint: None, shows_as: format!("sip:{name}@d.example") };
+        let located = Located {
+            destinations,
+            endpoint: None,
+            shows_as: format!("sip:{name}@d.example"),
+        };
         let label = format!("Located({query}, {name} at {places})");
-        self.feed(&label, Input::Located { query: QueryId(query), outcome: Ok(located) })
+        self.feed(
+            &label,
+            Input::Located {
+                query: QueryId(query),
+                outcome: Ok(located),
+            },
+        )
     }
 
     pub fn not_located(&mut self, query: u64, failure: LocateFailure) -> &mut Self {
-        self.feed(&format!("Located({query}, {failure:?})"), Input::Located { query: QueryId(query), outcome: Err(failure) })
+        self.feed(
+            &format!("Located({query}, {failure:?})"),
+            Input::Located {
+                query: QueryId(query),
+                outcome: Err(failure),
+            },
+        )
     }
 
     pub fn command(&mut self, command: Command) -> &mut Self {
@@ -163,7 +201,10 @@ impl Ladder {
 
     pub fn no_room(&mut self, leg: u16) -> &mut Self {
         let leg = LegId(leg);
-        self.feed(&format!("LegRefused({})", name(leg)), Input::LegRefused(leg))
+        self.feed(
+            &format!("LegRefused({})", name(leg)),
+            Input::LegRefused(leg),
+        )
     }
 
     pub fn leg(&mut self, leg: u16, event: SessionEvent) -> &mut Self {
@@ -180,11 +221,22 @@ impl Ladder {
     }
 
     pub fn fails(&mut self, leg: u16, status: u16) -> &mut Self {
-        self.leg(leg, SessionEvent::Failed { status: Status(status), response: Some(Response::new(Status(status))) })
+        self.leg(
+            leg,
+            SessionEvent::Failed {
+                status: Status(status),
+                response: Some(Response::new(Status(status))),
+            },
+        )
     }
 
     pub fn bye(&mut self, leg: u16) -> &mut Self {
-        self.leg(leg, SessionEvent::Ended { why: EndReason::Bye { reason: None } })
+        self.leg(
+            leg,
+            SessionEvent::Ended {
+                why: EndReason::Bye { reason: None },
+            },
+        )
     }
 
     pub fn cancel(&mut self) -> &mut Self {
@@ -200,7 +252,12 @@ impl Ladder {
     }
 
     pub fn reanswers(&mut self, leg: u16, sdp: &str) -> &mut Self {
-        self.leg(leg, SessionEvent::Reanswered { sdp: Some(body(sdp)) })
+        self.leg(
+            leg,
+            SessionEvent::Reanswered {
+                sdp: Some(body(sdp)),
+            },
+        )
     }
 
     pub fn media(&mut self, event: media::Event) -> &mut Self {
@@ -208,7 +265,10 @@ impl Ladder {
     }
 
     fn feed(&mut self, label: &str, input: Input) -> &mut Self {
-        let now = Now { instant: self.origin + self.at, wall: Timestamp::UNIX_EPOCH + self.at };
+        let now = Now {
+            instant: self.origin + self.at,
+            wall: Timestamp::UNIX_EPOCH + self.at,
+        };
         self.write('<', label);
         self.call.handle(now, input);
         self.drain();
@@ -231,20 +291,43 @@ impl Ladder {
     fn plane_says(&self, command: &media::Command) -> Option<media::Event> {
         use media::{Command as Ask, Event as Say};
         let session = media_session(command)?;
-        let does = *self.plane.get(&leg_of(sip::SessionId(session.0)).1).unwrap_or(&Plane::Works);
+        let does = *self
+            .plane
+            .get(&leg_of(sip::SessionId(session.0)).1)
+            .unwrap_or(&Plane::Works);
         let sdp = |like: &Option<media::SessionId>| match like {
-            Some(like) => body(&format!("to {} like {}", media_name(session), media_name(*like))),
+            Some(like) => body(&format!(
+                "to {} like {}",
+                media_name(session),
+                media_name(*like)
+            )),
             None => body(&format!("to {}", media_name(session))),
         };
         match (command, does) {
             (Ask::Close { .. }, Plane::NeverCloses) => None,
-            (Ask::Close { .. }, _) => Some(Say::Closed { session, stats: media::Stats::default() }),
+            (Ask::Close { .. }, _) => Some(Say::Closed {
+                session,
+                stats: media::Stats::default(),
+            }),
             (Ask::Bridge { .. } | Ask::Unbridge { .. }, _) | (_, Plane::Waits) => None,
             (_, Plane::HasNoPorts) => Some(Say::Unavailable { session }),
-            (Ask::Remote { .. }, Plane::Refuses) => Some(Say::Refused { session, status: 488, why: "no codec" }),
-            (Ask::Remote { .. }, _) => Some(Say::Accepted { session, held: false }),
-            (Ask::Offer { like, .. }, _) => Some(Say::Offered { session, sdp: sdp(like) }),
-            (Ask::Answer { like, .. }, _) => Some(Say::Answered { session, sdp: sdp(like) }),
+            (Ask::Remote { .. }, Plane::Refuses) => Some(Say::Refused {
+                session,
+                status: 488,
+                why: "no codec",
+            }),
+            (Ask::Remote { .. }, _) => Some(Say::Accepted {
+                session,
+                held: false,
+            }),
+            (Ask::Offer { like, .. }, _) => Some(Say::Offered {
+                session,
+                sdp: sdp(like),
+            }),
+            (Ask::Answer { like, .. }, _) => Some(Say::Answered {
+                session,
+                sdp: sdp(like),
+            }),
         }
     }
 
@@ -256,11 +339,22 @@ impl Ladder {
     #[track_caller]
     pub fn reads(&mut self, expected: &str) -> &mut Self {
         let lines = |text: &str| -> Vec<String> {
-            text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+            text.lines()
+                .map(|line| line.trim().to_owned())
+                .filter(|line| !line.is_empty())
+                .collect()
         };
         let (is, should) = (lines(&self.text), lines(expected));
-        assert!(is == should, "the call went\n{}\nand not\n{expected}", self.text);
+        assert!(
+            is == should,
+            "the call went\n{}\nand not\n{expected}",
+            self.text
+        );
         self.cut()
+    }
+
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     #[track_caller]
@@ -271,12 +365,48 @@ impl Ladder {
 
 // ---- what goes in
 
+/// What a call of alice to bob begins with.
+pub fn start(script: Script, offer: Option<&str>) -> Start {
+    let mut uuids = 0;
+    let caller = Caller {
+        from: "sip:alice@d.example".to_owned(),
+        to: "bob".to_owned(),
+        name: "Alice".to_owned(),
+        number_or_user: "alice".to_owned(),
+        source: flow(10),
+        to_header: "<sip:bob@d.example>".to_owned(),
+        headers: vec![("X-PH-Tag".to_owned(), "7".to_owned())],
+        auth: None,
+        endpoint: None,
+        offer: offer.map(|sdp| Bytes::from(sdp.to_owned())),
+        domain: "d.example".to_owned(),
+        call_id: Some("call-of-a".to_owned()),
+    };
+    Start {
+        number: CALL,
+        shard: SHARD,
+        uuids: Box::new(move || {
+            uuids += 1;
+            Uuid::from_u128(uuids - 1)
+        }),
+        caller,
+        script,
+    }
+}
+
 pub fn application() -> Script {
-    Script::Application { answer: link("answer"), fallback: link("fallback"), hangup: link("hangup") }
+    Script::Application {
+        answer: link("answer"),
+        fallback: link("fallback"),
+        hangup: link("hangup"),
+    }
 }
 
 pub fn link(path: &str) -> Option<Link> {
-    Some(Link { url: format!("http://c/{path}"), method: HttpMethod::Post })
+    Some(Link {
+        url: format!("http://c/{path}"),
+        method: HttpMethod::Post,
+    })
 }
 
 /// A Dial of these users, with 30 s to ring and an hour to talk, and no URL at all.
@@ -304,11 +434,18 @@ pub fn dial(users: &[&str]) -> Dial {
 
 pub fn ringing(status: u16, sdp: Option<&str>) -> SessionEvent {
     let status = Status(status);
-    SessionEvent::Ringing { status, sdp: sdp.map(body), response: Response::new(status) }
+    SessionEvent::Ringing {
+        status,
+        sdp: sdp.map(body),
+        response: Response::new(status),
+    }
 }
 
 pub fn answered(sdp: Option<&str>) -> SessionEvent {
-    SessionEvent::Answered { sdp: sdp.map(body), response: Response::new(Status::OK) }
+    SessionEvent::Answered {
+        sdp: sdp.map(body),
+        response: Response::new(Status::OK),
+    }
 }
 
 pub fn body(text: &str) -> Bytes {
@@ -317,7 +454,12 @@ pub fn body(text: &str) -> Bytes {
 
 pub fn flow(host: u8) -> sip::Flow {
     let address = |host| SocketAddr::from(([192, 0, 2, host], 5060));
-    sip::Flow { transport: sip::Transport::Udp, id: sip::FlowId::NONE, local: address(1), remote: address(host) }
+    sip::Flow {
+        transport: sip::Transport::Udp,
+        id: sip::FlowId::NONE,
+        local: address(1),
+        remote: address(host),
+    }
 }
 
 pub fn media_id(leg: u16) -> media::SessionId {
@@ -327,7 +469,11 @@ pub fn media_id(leg: u16) -> media::SessionId {
 // ---- what is written down
 
 pub fn name(leg: LegId) -> String {
-    if leg == A { "A".to_owned() } else { leg.0.to_string() }
+    if leg == A {
+        "A".to_owned()
+    } else {
+        leg.0.to_string()
+    }
 }
 
 fn media_name(session: media::SessionId) -> String {
@@ -346,17 +492,26 @@ pub fn media_session(command: &media::Command) -> Option<media::SessionId> {
 }
 
 fn text(sdp: &Option<Bytes>) -> String {
-    sdp.as_ref().map_or_else(String::new, |sdp| format!(", \"{}\"", String::from_utf8_lossy(sdp)))
+    sdp.as_ref().map_or_else(String::new, |sdp| {
+        format!(", \"{}\"", String::from_utf8_lossy(sdp))
+    })
 }
 
-fn write_output(output: &Output) -> String {
+pub fn write_output(output: &Output) -> String {
     match output {
         Output::Sip(command) => write_sip(command),
         Output::Media(command) => write_media(command),
         Output::Fetch(fetch) => {
-            let tells = if fetch.wants_document { "" } else { ", only tells" };
+            let tells = if fetch.wants_document {
+                ""
+            } else {
+                ", only tells"
+            };
             let (id, url, status) = (fetch.id.0, &fetch.link.url, fetch.about.status);
-            format!("Fetch({id}, {}, {url}, {status:?}{tells})", write_occasion(&fetch.occasion))
+            format!(
+                "Fetch({id}, {}, {url}, {status:?}{tells})",
+                write_occasion(&fetch.occasion)
+            )
         }
         Output::Locate { query, target, .. } => match target {
             TargetKind::Number(text) | TargetKind::User(text) | TargetKind::Any(text) => {
@@ -364,18 +519,32 @@ fn write_output(output: &Output) -> String {
             }
         },
         Output::Notify(notice) => {
-            format!("Notify({}, {}, {:?})", write_occasion(&notice.occasion), notice.link.url, notice.about.status)
+            format!(
+                "Notify({}, {}, {:?})",
+                write_occasion(&notice.occasion),
+                notice.link.url,
+                notice.about.status
+            )
         }
         Output::Record(record) => {
             let (leg, from, to) = (name(record.leg), &record.from, &record.to);
-            let state = if record.answered.is_some() { ", answered" } else { "" };
+            let state = if record.answered.is_some() {
+                ", answered"
+            } else {
+                ""
+            };
             format!("Record({leg}, {from} to {to}{state})")
         }
         Output::Cdr(cdr) => {
-            let (leg, code, source, status) = (name(cdr.leg.leg), cdr.cause.code(), cdr.source, cdr.status);
-            let sip = cdr.sip_status.map_or_else(|| "no".to_owned(), |status| status.to_string());
+            let (leg, code, source, status) =
+                (name(cdr.leg.leg), cdr.cause.code(), cdr.source, cdr.status);
+            let sip = cdr
+                .sip_status
+                .map_or_else(|| "no".to_owned(), |status| status.to_string());
             let (duration, billed) = (cdr.duration.as_secs_f64(), cdr.billed_seconds);
-            format!("Cdr({leg}, {code} {source:?}, {status:?}, {duration} s, {billed} billed, {sip})")
+            format!(
+                "Cdr({leg}, {code} {source:?}, {status:?}, {duration} s, {billed} billed, {sip})"
+            )
         }
         Output::Over => "Over".to_owned(),
     }
@@ -384,51 +553,101 @@ fn write_output(output: &Output) -> String {
 fn write_sip(command: &sip::Command) -> String {
     use sip::Command::{Answer, Hangup, Invite, Refuse, Reinvite, Ring};
     let leg = |session: &sip::SessionId| name(leg_of(*session).1);
-    let headers = |headers: &[sip::Header]| headers.iter().fold(String::new(), |text, header| format!("{text}, {header}"));
+    let headers = |headers: &[sip::Header]| {
+        headers
+            .iter()
+            .fold(String::new(), |text, header| format!("{text}, {header}"))
+    };
     match command {
-        Ring { session, status, sdp, .. } => format!("Ring({}, {status}{})", leg(session), text(sdp)),
+        Ring {
+            session,
+            status,
+            sdp,
+            ..
+        } => format!("Ring({}, {status}{})", leg(session), text(sdp)),
         Answer { session, sdp, .. } => format!("Answer({}{})", leg(session), text(sdp)),
-        Refuse { session, status, .. } => format!("Refuse({}, {status})", leg(session)),
-        Invite { session, to, from, sdp, headers: more, .. } => {
-            format!("Invite({}, {}, {from}{}{})", leg(session), to.uri, text(sdp), headers(more))
+        Refuse {
+            session, status, ..
+        } => format!("Refuse({}, {status})", leg(session)),
+        Invite {
+            session,
+            to,
+            from,
+            sdp,
+            headers: more,
+            ..
+        } => {
+            format!(
+                "Invite({}, {}, {from}{}{})",
+                leg(session),
+                to.uri,
+                text(sdp),
+                headers(more)
+            )
         }
         Reinvite { session, sdp } => format!("Reinvite({}{})", leg(session), text(sdp)),
-        Hangup { session, headers: more } => format!("Hangup({}{})", leg(session), headers(more)),
+        Hangup {
+            session,
+            headers: more,
+        } => format!("Hangup({}{})", leg(session), headers(more)),
         other => format!("{other:?}"),
     }
 }
 
 fn write_media(command: &media::Command) -> String {
-    let like = |like: &Option<media::SessionId>| like.map_or_else(String::new, |like| format!(" like {}", media_name(like)));
+    let like = |like: &Option<media::SessionId>| {
+        like.map_or_else(String::new, |like| format!(" like {}", media_name(like)))
+    };
     match command {
-        media::Command::Offer { session, like: other, .. } => format!("Offer({}{})", media_name(*session), like(other)),
-        media::Command::Answer { session, like: other } => format!("MediaAnswer({}{})", media_name(*session), like(other)),
-        media::Command::Remote { session, kind, sdp, .. } => {
-            format!("Remote({}, {kind:?}, \"{}\")", media_name(*session), String::from_utf8_lossy(sdp))
+        media::Command::Offer {
+            session,
+            like: other,
+            ..
+        } => format!("Offer({}{})", media_name(*session), like(other)),
+        media::Command::Answer {
+            session,
+            like: other,
+        } => format!("MediaAnswer({}{})", media_name(*session), like(other)),
+        media::Command::Remote {
+            session, kind, sdp, ..
+        } => {
+            format!(
+                "Remote({}, {kind:?}, \"{}\")",
+                media_name(*session),
+                String::from_utf8_lossy(sdp)
+            )
         }
-        media::Command::Bridge { a, b } => format!("Bridge({}, {})", media_name(*a), media_name(*b)),
+        media::Command::Bridge { a, b } => {
+            format!("Bridge({}, {})", media_name(*a), media_name(*b))
+        }
         media::Command::Unbridge { session } => format!("Unbridge({})", media_name(*session)),
         media::Command::Close { session } => format!("Close({})", media_name(*session)),
     }
 }
 
-fn write_media_event(event: &media::Event) -> String {
+pub fn write_media_event(event: &media::Event) -> String {
     use media::Event::{Accepted, Answered, Closed, Offered, Refused, Silent, Unavailable};
     match event {
         Offered { session, .. } => format!("Offered({})", media_name(*session)),
         Answered { session, .. } => format!("MediaAnswered({})", media_name(*session)),
         Accepted { session, .. } => format!("Accepted({})", media_name(*session)),
-        Refused { session, status, .. } => format!("MediaRefused({}, {status})", media_name(*session)),
-        Silent { session, for_ } => format!("Silent({}, {} s)", media_name(*session), for_.as_secs()),
+        Refused {
+            session, status, ..
+        } => format!("MediaRefused({}, {status})", media_name(*session)),
+        Silent { session, for_ } => {
+            format!("Silent({}, {} s)", media_name(*session), for_.as_secs())
+        }
         Closed { session, .. } => format!("Closed({})", media_name(*session)),
         Unavailable { session } => format!("Unavailable({})", media_name(*session)),
     }
 }
 
-fn write_event(leg: LegId, event: &SessionEvent) -> String {
+pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
     let leg = name(leg);
     match event {
-        SessionEvent::Ringing { status, sdp, .. } => format!("Ringing({leg}, {status}{})", text(sdp)),
+        SessionEvent::Ringing { status, sdp, .. } => {
+            format!("Ringing({leg}, {status}{})", text(sdp))
+        }
         SessionEvent::Answered { sdp, .. } => format!("Answered({leg}{})", text(sdp)),
         SessionEvent::Failed { status, .. } => format!("Failed({leg}, {status})"),
         SessionEvent::Cancelled { .. } => format!("Cancelled({leg})"),
@@ -436,7 +655,9 @@ fn write_event(leg: LegId, event: &SessionEvent) -> String {
         SessionEvent::Offered { sdp } => format!("Reoffered({leg}{})", text(sdp)),
         SessionEvent::Reanswered { sdp } => format!("Reanswered({leg}{})", text(sdp)),
         SessionEvent::ReofferFailed { status } => format!("ReofferFailed({leg}, {status})"),
-        SessionEvent::Ended { why: EndReason::Bye { .. } } => format!("Bye({leg})"),
+        SessionEvent::Ended {
+            why: EndReason::Bye { .. },
+        } => format!("Bye({leg})"),
         SessionEvent::Ended { why } => format!("Ended({leg}, {why:?})"),
         SessionEvent::Info { .. } => format!("Info({leg})"),
     }
@@ -447,11 +668,20 @@ fn write_occasion(occasion: &Occasion) -> String {
         Occasion::StartApp | Occasion::Redirect => format!("{occasion:?}"),
         Occasion::DialEnded(summary) => {
             let rang = if summary.rang { ", rang" } else { "" };
-            let b = summary.b_leg.map_or_else(String::new, |uuid| format!(", b {}", uuid.as_u128()));
-            format!("DialEnded {:?} {}{rang}{b}", summary.status, summary.cause.switch_name())
+            let b = summary
+                .b_leg
+                .map_or_else(String::new, |uuid| format!(", b {}", uuid.as_u128()));
+            format!(
+                "DialEnded {:?} {}{rang}{b}",
+                summary.status,
+                summary.cause.switch_name()
+            )
         }
         Occasion::DialLeg(leg) => {
-            let cause = leg.cdr.as_ref().map_or_else(String::new, |cdr| format!(" {}", cdr.cause.code()));
+            let cause = leg
+                .cdr
+                .as_ref()
+                .map_or_else(String::new, |cdr| format!(" {}", cdr.cause.code()));
             format!("DialLeg {:?} {}{cause}", leg.action, leg.position)
         }
         Occasion::Hangup(cdr) => format!("Hangup {}", cdr.cause.code()),

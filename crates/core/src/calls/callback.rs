@@ -50,7 +50,9 @@ struct Tried {
 
 /// Makes the row of something to tell.
 pub(crate) fn row(facts: &Facts, now: Timestamp, notice: &call::Notice) -> CallbackRow {
-    let payload = facts.dialect.payload(&facts.account, &notice.about, &notice.occasion);
+    let payload = facts
+        .dialect
+        .payload(&facts.account, &notice.about, &notice.occasion);
     CallbackRow {
         id: 0,
         account: facts.account_id,
@@ -59,7 +61,10 @@ pub(crate) fn row(facts: &Facts, now: Timestamp, notice: &call::Notice) -> Callb
         url: notice.link.url.clone(),
         method: store_method(notice.link.method),
         body: match payload {
-            Payload::Form(fields) => fields.into_iter().map(|(name, value)| serde_json::json!([name, value])).collect(),
+            Payload::Form(fields) => fields
+                .into_iter()
+                .map(|(name, value)| serde_json::json!([name, value]))
+                .collect(),
             Payload::Json(json) => json,
         },
         attempts: 0,
@@ -74,7 +79,9 @@ fn payload(body: &serde_json::Value) -> Payload {
         [name, value] => Some((name.as_str()?.to_owned(), value.as_str()?.to_owned())),
         _ => None,
     };
-    let fields: Option<Vec<_>> = body.as_array().and_then(|pairs| pairs.iter().map(pair).collect());
+    let fields: Option<Vec<_>> = body
+        .as_array()
+        .and_then(|pairs| pairs.iter().map(pair).collect());
     fields.map_or_else(|| Payload::Json(body.clone()), Payload::Form)
 }
 
@@ -107,7 +114,10 @@ impl Outbox {
         let mut blocked: HashMap<Uuid, Timestamp> = HashMap::new();
         let mut tries: JoinSet<Tried> = JoinSet::new();
         loop {
-            let pause = match self.start_due(&mut under_way, &mut blocked, &mut tries).await {
+            let pause = match self
+                .start_due(&mut under_way, &mut blocked, &mut tries)
+                .await
+            {
                 Ok(pause) => pause,
                 Err(error) => {
                     tracing::warn!(%error, "the outbox cannot be read");
@@ -155,7 +165,11 @@ impl Outbox {
             let this = self.clone();
             tries.spawn(async move {
                 let profile = this.0.dialects.of(row.flavor).profile();
-                let told = this.0.fetcher.deliver(&row.url, call_method(row.method), &payload(&row.body), profile);
+                let payload = payload(&row.body);
+                let told =
+                    this.0
+                        .fetcher
+                        .deliver(&row.url, call_method(row.method), &payload, profile);
                 let outcome = told.await.map(|_| ());
                 Tried { row, outcome }
             });
@@ -165,7 +179,11 @@ impl Outbox {
             Duration::try_from(next.duration_since(now)).unwrap_or_default()
         });
         // What is due and did not start waits for something under way, which wakes this task when it is done.
-        Ok(if until.is_zero() { IDLE } else { until.min(IDLE) })
+        Ok(if until.is_zero() {
+            IDLE
+        } else {
+            until.min(IDLE)
+        })
     }
 
     async fn settle(&self, tried: Tried, blocked: &mut HashMap<Uuid, Timestamp>) {
@@ -173,7 +191,10 @@ impl Outbox {
         row.attempts = row.attempts.saturating_add(1);
         let done = match &outcome {
             Ok(()) => true,
-            Err(error) if !is_worth_another_try(error) || row.attempts >= self.0.settings.callback_attempts => {
+            Err(error)
+                if !is_worth_another_try(error)
+                    || row.attempts >= self.0.settings.callback_attempts =>
+            {
                 tracing::warn!(callback = row.id, attempts = row.attempts, %error, "a callback is given up");
                 true
             }
@@ -185,7 +206,9 @@ impl Outbox {
         let written = if done {
             self.0.store.delete_callback(row.id).await
         } else {
-            let pause = FIRST_PAUSE.saturating_mul(1 << (row.attempts - 1).min(10)).min(LONGEST_PAUSE);
+            let pause = FIRST_PAUSE
+                .saturating_mul(1 << (row.attempts - 1).min(10))
+                .min(LONGEST_PAUSE);
             let now = self.0.clock.now().wall;
             row.next_at = now.saturating_add(pause).unwrap_or(now);
             if let Some(call) = row.call {

@@ -81,7 +81,10 @@ fn is_metadata(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(four) => matches!(
             four.octets(),
-            [169, 254, 169, 254 | 253] | [169, 254, 170, 2 | 23] | [100, 100, 100, 200] | [192, 0, 0, 192]
+            [169, 254, 169, 254 | 253]
+                | [169, 254, 170, 2 | 23]
+                | [100, 100, 100, 200]
+                | [192, 0, 0, 192]
         ),
         IpAddr::V6(six) => six == Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
     }
@@ -102,7 +105,7 @@ fn is_public(address: IpAddr) -> bool {
                 | [198, 18 | 19, ..]
                 | [198, 51, 100, _]
                 | [203, 0, 113, _]
-                | [224.., ..]
+                | [224..=255, ..]
         ),
         // 2000::/3 is what is given out; of it not the documentation, benchmarking and Teredo networks.
         IpAddr::V6(six) => match six.segments() {
@@ -121,7 +124,9 @@ impl Resolve for Resolver {
         let egress = Arc::clone(&self.0);
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<SocketAddr> = found.filter(|address| may_reach(&egress, address.ip())).collect();
+            let allowed: Vec<SocketAddr> = found
+                .filter(|address| may_reach(&egress, address.ip()))
+                .collect();
             if allowed.is_empty() {
                 return Err(Refused::Address.into());
             }

@@ -95,7 +95,9 @@ impl Fetcher {
         let url = egress::check_url(&self.0.egress, url)?;
         let (url, options) = take_options(url, profile, self.0.settings.fetch_total);
         let tries = self.tries(&url, method, payload, &options);
-        tokio::time::timeout(options.total, tries).await.unwrap_or(Err(FetchError::Timeout))
+        tokio::time::timeout(options.total, tries)
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
     }
 
     /// Asks a URL once.
@@ -114,7 +116,9 @@ impl Fetcher {
         let (url, mut options) = take_options(url, once, self.0.settings.fetch_total);
         options.retries = 0;
         let tries = self.tries(&url, method, payload, &options);
-        tokio::time::timeout(options.total, tries).await.unwrap_or(Err(FetchError::Timeout))
+        tokio::time::timeout(options.total, tries)
+            .await
+            .unwrap_or(Err(FetchError::Timeout))
     }
 
     async fn tries(
@@ -160,7 +164,9 @@ impl Fetcher {
             return Err(FetchError::Status(status.as_u16()));
         }
         let content_type = response.headers().get(header::CONTENT_TYPE);
-        let content_type = content_type.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let content_type = content_type
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
         let url = response.url().to_string();
         let mut body = BytesMut::new();
         while let Some(chunk) = response.chunk().await.map_err(reason)? {
@@ -177,7 +183,9 @@ impl Fetcher {
     }
 
     fn client(&self, connect: Duration) -> Option<&Client> {
-        let place = CONNECT.iter().position(|&millis| Duration::from_millis(millis) >= connect);
+        let place = CONNECT
+            .iter()
+            .position(|&millis| Duration::from_millis(millis) >= connect);
         let place = place.unwrap_or(CONNECT.len() - 1);
         let (slot, millis) = (self.0.clients.get(place)?, CONNECT.get(place)?);
         slot.get_or_init(|| {
@@ -198,7 +206,9 @@ impl Fetcher {
                 .pool_max_idle_per_host(4)
                 .user_agent("Offhook")
                 .build();
-            built.inspect_err(|error| tracing::error!(%error, "no HTTP client")).ok()
+            built
+                .inspect_err(|error| tracing::error!(%error, "no HTTP client"))
+                .ok()
         })
         .as_ref()
     }
@@ -243,12 +253,21 @@ fn take_options(mut url: Url, profile: DeliveryProfile, limit: Duration) -> (Url
     };
     let fragment = url.fragment().unwrap_or_default().to_owned();
     for (key, value) in fragment.split('&').filter_map(|pair| pair.split_once('=')) {
-        let millis = |most: u64| value.parse().ok().map(|wish: u64| Duration::from_millis(wish.clamp(100, most)));
+        let millis = |most: u64| {
+            value
+                .parse()
+                .ok()
+                .map(|wish: u64| Duration::from_millis(wish.clamp(100, most)))
+        };
         match key {
             "ct" => options.connect = millis(10_000).unwrap_or(options.connect),
             "rt" => options.read = millis(40_000).unwrap_or(options.read),
             "tt" => options.total = millis(55_000).unwrap_or(options.total).min(limit),
-            "rc" => options.retries = value.parse().map_or(options.retries, |wish: u8| wish.min(5)),
+            "rc" => {
+                options.retries = value
+                    .parse()
+                    .map_or(options.retries, |wish: u8| wish.min(5))
+            }
             "rp" => {
                 let wants = |what| value.split(',').any(|word| word == what || word == "all");
                 options.on_4xx = wants("4xx");
@@ -270,7 +289,9 @@ fn fields(payload: &Payload) -> Vec<(String, String)> {
         Payload::Json(serde_json::Value::Object(members)) => members
             .iter()
             .map(|(name, value)| {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                let text = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
                 (name.clone(), text)
             })
             .collect(),
@@ -285,12 +306,18 @@ fn with_query(mut url: Url, mut fields: Vec<(String, String)>) -> Url {
     fields.extend(url.query_pairs().into_owned());
     fields.sort_by(|one, two| one.0.cmp(&two.0));
     let query = encode(fields);
-    url.set_query(Some(&query).filter(|query| !query.is_empty()).map(String::as_str));
+    url.set_query(
+        Some(&query)
+            .filter(|query| !query.is_empty())
+            .map(String::as_str),
+    );
     url
 }
 
 fn encode(fields: Vec<(String, String)>) -> String {
-    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(fields)
+        .finish()
 }
 
 fn reason(error: reqwest::Error) -> FetchError {
@@ -322,7 +349,8 @@ mod tests {
 
     #[test]
     fn options_in_the_fragment_are_honoured_within_their_ranges_and_taken_off() {
-        let url = Url::parse("https://h/answer?a=1#ct=1&rt=99999&tt=5000&rc=9&rp=4xx,ct").expect("a URL");
+        let url =
+            Url::parse("https://h/answer?a=1#ct=1&rt=99999&tt=5000&rc=9&rp=4xx,ct").expect("a URL");
         let (url, options) = take_options(url, PROFILE, Duration::from_secs(55));
         assert_eq!(url.as_str(), "https://h/answer?a=1");
         let expected = Options {
@@ -338,14 +366,22 @@ mod tests {
         assert_eq!(options, expected);
         let plain = Url::parse("https://h/answer#top").expect("a URL");
         let (_, options) = take_options(plain, PROFILE, Duration::from_secs(55));
-        assert!(options.retries_on(&FetchError::Connect) && options.retries_on(&FetchError::Timeout));
+        assert!(
+            options.retries_on(&FetchError::Connect) && options.retries_on(&FetchError::Timeout)
+        );
         assert!(!options.retries_on(&FetchError::Status(500)));
     }
 
     #[test]
     fn a_get_merges_its_fields_with_the_query_in_the_order_of_names() {
         let url = Url::parse("https://h/?b=2&Z=3").expect("a URL");
-        let fields = vec![("To".to_owned(), "+1 5".to_owned()), ("CallUUID".to_owned(), "x".to_owned())];
-        assert_eq!(with_query(url, fields).as_str(), "https://h/?CallUUID=x&To=%2B1+5&Z=3&b=2");
+        let fields = vec![
+            ("To".to_owned(), "+1 5".to_owned()),
+            ("CallUUID".to_owned(), "x".to_owned()),
+        ];
+        assert_eq!(
+            with_query(url, fields).as_str(),
+            "https://h/?CallUUID=x&To=%2B1+5&Z=3&b=2"
+        );
     }
 }

@@ -72,7 +72,11 @@ impl Live {
     /// Tells all calls to end.
     pub(crate) fn command_all(&self, command: &call::Command) {
         for line in self.0.iter() {
-            if line.inbox.try_send(Input::Command(command.clone())).is_err() {
+            if line
+                .inbox
+                .try_send(Input::Command(command.clone()))
+                .is_err()
+            {
                 line.overrun.store(true, Ordering::Relaxed);
             }
         }

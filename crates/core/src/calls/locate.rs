@@ -82,11 +82,18 @@ impl Locator {
             None
         };
         let exact = || self.directory.subscriber(host, user);
-        if shared { inside.or_else(exact) } else { exact().or(inside) }
+        if shared {
+            inside.or_else(exact)
+        } else {
+            exact().or(inside)
+        }
     }
 
     fn is_domain_of(&self, asker: &Asker, host: &str) -> bool {
-        asker.caller.as_ref().is_some_and(|caller| caller.domain == host)
+        asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.domain == host)
     }
 
     async fn number_or_nobody(&self, asker: &Asker, text: &str) -> Result<Located, LocateFailure> {
@@ -104,13 +111,21 @@ impl Locator {
     ) -> Result<Located, LocateFailure> {
         if let Some(caller) = &asker.caller {
             let permissions = caller.permissions;
-            let allowed = if caller.account == subscriber.account { permissions.same_domain } else { permissions.other_domains };
+            let allowed = if caller.account == subscriber.account {
+                permissions.same_domain
+            } else {
+                permissions.other_domains
+            };
             if !allowed {
                 return Err(LocateFailure::Barred);
             }
         }
         let foreign = asker.account.id != subscriber.account;
-        let admits = || self.directory.account(subscriber.account).is_some_and(|account| account.allow_external_callers);
+        let admits = || {
+            self.directory
+                .account(subscriber.account)
+                .is_some_and(|account| account.allow_external_callers)
+        };
         if foreign && !admits() {
             return Err(LocateFailure::Barred);
         }
@@ -125,7 +140,10 @@ impl Locator {
         if reach.is_empty() {
             return Err(LocateFailure::NotRegistered);
         }
-        let calls_itself = asker.caller.as_ref().is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        let calls_itself = asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
         let mut destinations = Vec::new();
         for reach in reach {
             let Some(flow) = self.flow_to(&reach.contact, reach.flow) else {
@@ -175,16 +193,31 @@ impl Locator {
 
     /// A phone number goes to the account's trunk.
     async fn trunk(&self, asker: &Asker, number: &str) -> Result<Located, LocateFailure> {
-        if asker.caller.as_ref().is_some_and(|caller| !caller.permissions.phones) {
+        if asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| !caller.permissions.phones)
+        {
             return Err(LocateFailure::Barred);
         }
         // Strangers reach endpoints and nothing else: a trunk costs money.
-        let trunk = asker.account.trunk.as_deref().filter(|_| asker.caller.is_some());
+        let trunk = asker
+            .account
+            .trunk
+            .as_deref()
+            .filter(|_| asker.caller.is_some());
         let trunk = trunk.ok_or(LocateFailure::NoTrunk)?;
-        let trunk = if trunk.contains(':') && trunk.starts_with("sip") { trunk.to_owned() } else { format!("sip:{trunk}") };
+        let trunk = if trunk.contains(':') && trunk.starts_with("sip") {
+            trunk.to_owned()
+        } else {
+            format!("sip:{trunk}")
+        };
         let trunk = Uri::parse(&trunk.as_str().into()).map_err(|_| LocateFailure::NoTrunk)?;
         // The operator set the trunk: it may be in a private network.
-        let flow = self.datagram_to(&trunk, |_| true).await.ok_or(LocateFailure::NoTrunk)?;
+        let flow = self
+            .datagram_to(&trunk, |_| true)
+            .await
+            .ok_or(LocateFailure::NoTrunk)?;
         let host = match trunk.port {
             Some(port) => format!("{}:{port}", trunk.host),
             None => trunk.host.to_string(),
@@ -197,13 +230,21 @@ impl Locator {
         })
     }
 
-    async fn foreign(&self, asker: &Asker, uri: &Uri, text: &str) -> Result<Located, LocateFailure> {
+    async fn foreign(
+        &self,
+        asker: &Asker,
+        uri: &Uri,
+        text: &str,
+    ) -> Result<Located, LocateFailure> {
         let caller = asker.caller.as_ref().ok_or(LocateFailure::Barred)?;
         if !caller.permissions.other_domains {
             return Err(LocateFailure::Barred);
         }
         let allowed = |address| egress::may_reach(&self.settings.egress, address);
-        let flow = self.datagram_to(uri, allowed).await.ok_or(LocateFailure::BadAddress)?;
+        let flow = self
+            .datagram_to(uri, allowed)
+            .await
+            .ok_or(LocateFailure::BadAddress)?;
         Ok(Located {
             destinations: vec![place(flow, text, uri.user.as_deref().unwrap_or_default())],
             endpoint: None,
@@ -215,7 +256,9 @@ impl Locator {
     async fn datagram_to(&self, uri: &Uri, allowed: impl Fn(IpAddr) -> bool) -> Option<Flow> {
         let host = uri.host.trim_start_matches('[').trim_end_matches(']');
         let found = tokio::net::lookup_host((host, uri.port.unwrap_or(5060))).await;
-        let found = found.inspect_err(|error| tracing::debug!(%error, "a SIP host is not found")).ok()?;
+        let found = found
+            .inspect_err(|error| tracing::debug!(%error, "a SIP host is not found"))
+            .ok()?;
         for remote in found.filter(|address| allowed(address.ip()) && !self.is_ours(*address)) {
             let same_family = |own: &&SocketAddr| own.is_ipv4() == remote.is_ipv4();
             if let Some(local) = self.settings.own_addresses.iter().find(same_family) {
@@ -248,7 +291,8 @@ fn place(flow: Flow, uri: &str, user: &str) -> Place {
 pub(crate) fn is_own_address(settings: &Settings, address: SocketAddr) -> bool {
     settings.own_addresses.iter().any(|own| {
         let same = own.ip().to_canonical() == address.ip().to_canonical();
-        own.port() == address.port() && (same || own.ip().is_unspecified() && address.ip().is_loopback())
+        own.port() == address.port()
+            && (same || own.ip().is_unspecified() && address.ip().is_loopback())
     })
 }
 
@@ -256,7 +300,10 @@ pub(crate) fn is_own_address(settings: &Settings, address: SocketAddr) -> bool {
 pub(crate) fn digits(text: &str) -> Option<String> {
     let text = text.trim();
     let bare = text.strip_prefix('+').unwrap_or(text);
-    if !bare.chars().all(|letter| letter.is_ascii_digit() || matches!(letter, '-' | '.' | '(' | ')' | ' ')) {
+    if !bare
+        .chars()
+        .all(|letter| letter.is_ascii_digit() || matches!(letter, '-' | '.' | '(' | ')' | ' '))
+    {
         return None;
     }
     let digits: String = bare.chars().filter(char::is_ascii_digit).collect();

@@ -43,7 +43,9 @@ pub(crate) fn live_row(facts: &Facts, extra: &serde_json::Value, leg: &LegRecord
         },
         from: leg.from.clone(),
         to: leg.to.clone(),
-        endpoint: leg.endpoint.and_then(|endpoint| i64::try_from(endpoint.0).ok()),
+        endpoint: leg
+            .endpoint
+            .and_then(|endpoint| i64::try_from(endpoint.0).ok()),
         application: facts.application,
         call_id: leg.call_id.clone().unwrap_or_default(),
         source_ip: leg.source_ip,
@@ -64,8 +66,15 @@ pub(crate) fn live_row(facts: &Facts, extra: &serde_json::Value, leg: &LegRecord
         source: None,
         sip_status: None,
         hangup_url: leg.hangup.as_ref().map(|link| link.url.clone()),
-        hangup_method: leg.hangup.as_ref().map_or_else(Default::default, |link| store_method(link.method)),
-        extra: if leg.leg == LegId::A { extra.clone() } else { json!({}) },
+        hangup_method: leg
+            .hangup
+            .as_ref()
+            .map_or_else(Default::default, |link| store_method(link.method)),
+        extra: if leg.leg == LegId::A {
+            extra.clone()
+        } else {
+            json!({})
+        },
     }
 }
 

@@ -41,7 +41,8 @@ impl Strangers {
     pub(crate) fn admit(&self, now: Instant, source: IpAddr) -> bool {
         let source = network(source);
         if self.buckets.len() >= self.capacity && !self.buckets.contains_key(&source) {
-            self.buckets.retain(|_, bucket| self.level(bucket, now) < self.per_minute);
+            self.buckets
+                .retain(|_, bucket| self.level(bucket, now) < self.per_minute);
             if self.buckets.len() >= self.capacity {
                 return false;
             }

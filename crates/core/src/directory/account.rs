@@ -18,6 +18,17 @@ pub struct NewAccount {
     pub allow_external_callers: bool,
 }
 
+impl NewAccount {
+    /// An account without a trunk, whose endpoints strangers may ring.
+    pub fn named(name: &str) -> Self {
+        NewAccount {
+            name: name.to_owned(),
+            trunk: None,
+            allow_external_callers: true,
+        }
+    }
+}
+
 /// What is to be different about an account.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct AccountChange {
@@ -37,7 +48,8 @@ impl Directory {
     /// Makes an account with its own SIP domain; the first one gets the installation's.
     pub async fn create_account(&self, new: NewAccount) -> Result<Arc<Account>, Error> {
         let directory = self.clone();
-        self.to_the_end(async move { directory.insert_account(new).await }).await
+        self.to_the_end(async move { directory.insert_account(new).await })
+            .await
     }
 
     async fn insert_account(&self, new: NewAccount) -> Result<Arc<Account>, Error> {
@@ -45,8 +57,11 @@ impl Directory {
         let mut first = !self.0.hosts.contains_key(&installation);
         for _ in 0..ATTEMPTS {
             let auth_id = id::auth_id();
-            let sip_domain =
-                if first { installation.clone() } else { format!("{}.{installation}", auth_id.to_ascii_lowercase()) };
+            let sip_domain = if first {
+                installation.clone()
+            } else {
+                format!("{}.{installation}", auth_id.to_ascii_lowercase())
+            };
             let account = Account {
                 id: id::internal(),
                 auth_id,
@@ -73,14 +88,21 @@ impl Directory {
                 kind: DomainKind::Account,
                 created: account.created,
             };
-            match self.0.store.insert_account(account.clone(), domain.clone()).await {
+            match self
+                .0
+                .store
+                .insert_account(account.clone(), domain.clone())
+                .await
+            {
                 Ok(()) => {
                     self.remember_domain(domain);
                     self.remember_account(account.clone());
                     return Ok(Arc::new(account));
                 }
                 // Somebody else was first.
-                Err(store::Error::Taken { columns }) if columns.contains("sip_domain") => first = false,
+                Err(store::Error::Taken { columns }) if columns.contains("sip_domain") => {
+                    first = false
+                }
                 Err(store::Error::Taken { .. }) => {}
                 Err(other) => return Err(other.into()),
             }
@@ -89,12 +111,19 @@ impl Directory {
     }
 
     /// The account that these credentials prove; the comparison takes the same time wherever they differ.
-    pub async fn authenticate_basic(&self, auth_id: &str, token: &str) -> Result<Arc<Account>, Error> {
+    pub async fn authenticate_basic(
+        &self,
+        auth_id: &str,
+        token: &str,
+    ) -> Result<Arc<Account>, Error> {
         let known = self.0.by_auth_id.get(auth_id).map(|id| *id);
         let account = match known.and_then(|id| self.account(id)) {
             Some(account) => account,
             // Another process may have made it (`account create`).
-            None => self.adopt(self.0.store.account_by_auth_id(auth_id).await?).await?,
+            None => {
+                self.adopt(self.0.store.account_by_auth_id(auth_id).await?)
+                    .await?
+            }
         };
         if !account.auth_token.matches(token) {
             return Err(Error::Unauthorized);
@@ -103,11 +132,18 @@ impl Directory {
     }
 
     /// The account that these credentials of the third face prove.
-    pub async fn authenticate_bandwidth(&self, token: &str, secret: &str) -> Result<Arc<Account>, Error> {
+    pub async fn authenticate_bandwidth(
+        &self,
+        token: &str,
+        secret: &str,
+    ) -> Result<Arc<Account>, Error> {
         let known = self.0.by_token.get(token).map(|id| *id);
         let account = match known.and_then(|id| self.account(id)) {
             Some(account) => account,
-            None => self.adopt(self.0.store.account_by_bandwidth_token(token).await?).await?,
+            None => {
+                self.adopt(self.0.store.account_by_bandwidth_token(token).await?)
+                    .await?
+            }
         };
         if !(account.bandwidth_token.matches(token) && account.bandwidth_secret.matches(secret)) {
             return Err(Error::Unauthorized);
@@ -118,7 +154,12 @@ impl Directory {
     /// Takes over an account that is in the store and not in memory.
     async fn adopt(&self, found: Option<Account>) -> Result<Arc<Account>, Error> {
         let account = found.ok_or(Error::Unauthorized)?;
-        let domain = self.0.store.domain(account.domain).await?.ok_or(Error::Unauthorized)?;
+        let domain = self
+            .0
+            .store
+            .domain(account.domain)
+            .await?
+            .ok_or(Error::Unauthorized)?;
         self.remember_domain(domain);
         self.remember_account(account.clone());
         Ok(Arc::new(account))
@@ -141,15 +182,23 @@ impl Directory {
     }
 
     /// Changes an account; what it was proved with before is void at once.
-    pub async fn update_account(&self, account: &Account, change: AccountChange) -> Result<Arc<Account>, Error> {
+    pub async fn update_account(
+        &self,
+        account: &Account,
+        change: AccountChange,
+    ) -> Result<Arc<Account>, Error> {
         let (directory, id) = (self.clone(), account.id);
         self.to_the_end(async move {
             let _alone = directory.lock(id).write().await;
-            let current = directory.account(id).ok_or(Error::NotFound { what: "account" })?;
+            let current = directory
+                .account(id)
+                .ok_or(Error::NotFound { what: "account" })?;
             let mut changed = Account::clone(&current);
             changed.name = change.name.unwrap_or(changed.name);
             changed.trunk = change.trunk.unwrap_or(changed.trunk);
-            changed.allow_external_callers = change.allow_external_callers.unwrap_or(changed.allow_external_callers);
+            changed.allow_external_callers = change
+                .allow_external_callers
+                .unwrap_or(changed.allow_external_callers);
             changed.enabled = change.enabled.unwrap_or(changed.enabled);
             if change.new_tokens {
                 changed.auth_token = Secret::new(id::auth_token());
@@ -160,7 +209,10 @@ impl Directory {
                 return Err(Error::NotFound { what: "account" });
             }
             if change.new_tokens {
-                directory.0.by_token.remove(current.bandwidth_token.expose());
+                directory
+                    .0
+                    .by_token
+                    .remove(current.bandwidth_token.expose());
             }
             directory.remember_account(changed.clone());
             Ok(Arc::new(changed))
@@ -170,16 +222,34 @@ impl Directory {
 
     /// Changes the name of an account.
     pub async fn update_account_name(&self, account: &Account, name: String) -> Result<(), Error> {
-        self.update_account(account, AccountChange { name: Some(name), ..AccountChange::default() }).await.map(|_| ())
+        self.update_account(
+            account,
+            AccountChange {
+                name: Some(name),
+                ..AccountChange::default()
+            },
+        )
+        .await
+        .map(|_| ())
     }
 
     pub(super) fn remember_account(&self, account: Account) {
-        self.0.by_auth_id.insert(account.auth_id.clone(), account.id);
-        self.0.by_token.insert(account.bandwidth_token.expose().to_owned(), account.id);
+        self.0
+            .by_auth_id
+            .insert(account.auth_id.clone(), account.id);
+        self.0
+            .by_token
+            .insert(account.bandwidth_token.expose().to_owned(), account.id);
         self.0.accounts.insert(account.id, Arc::new(account));
     }
 }
 
 fn permitted(account: Arc<Account>) -> Result<Arc<Account>, Error> {
-    if account.enabled { Ok(account) } else { Err(Error::Forbidden { why: Barred::AccountDisabled }) }
+    if account.enabled {
+        Ok(account)
+    } else {
+        Err(Error::Forbidden {
+            why: Barred::AccountDisabled,
+        })
+    }
 }

@@ -47,6 +47,31 @@ pub struct NewApplication {
     pub extra: Value,
 }
 
+impl NewApplication {
+    /// The built-in application that dials what its caller dialled; the account's default for endpoints.
+    pub fn direct_dial(name: &str) -> Self {
+        NewApplication {
+            flavor: Flavor::Plivo,
+            name: name.to_owned(),
+            kind: ApplicationKind::DirectDial,
+            answer_url: None,
+            answer_method: HttpMethod::Post,
+            hangup_url: None,
+            hangup_method: HttpMethod::Post,
+            fallback_url: None,
+            fallback_method: HttpMethod::Post,
+            message_url: None,
+            message_method: HttpMethod::Post,
+            default_number_app: false,
+            default_endpoint_app: true,
+            public_uri: false,
+            log_incoming: true,
+            enabled: true,
+            extra: Value::Null,
+        }
+    }
+}
+
 /// What is to be different about an application; `Some(None)` takes a URL away.
 #[derive(Clone, PartialEq, Default, Debug)]
 #[expect(missing_docs, reason = "the fields are those of NewApplication")]
@@ -84,11 +109,17 @@ pub enum Orphans {
     Move(Option<Id>),
 }
 
-const NOT_FOUND: Error = Error::NotFound { what: "application" };
+const NOT_FOUND: Error = Error::NotFound {
+    what: "application",
+};
 
 impl Directory {
     /// Makes an application.
-    pub async fn create_application(&self, account: &Account, new: NewApplication) -> Result<Arc<Application>, Error> {
+    pub async fn create_application(
+        &self,
+        account: &Account,
+        new: NewApplication,
+    ) -> Result<Arc<Application>, Error> {
         let (directory, account) = (self.clone(), account.id);
         self.to_the_end(async move {
             // Alone, because two that claim a default flag must reach memory in the order of the store.
@@ -122,13 +153,23 @@ impl Directory {
                 application.id = id::application();
                 application.public_id = id::public("a");
                 let unique_name = has_unique_names(application.flavor);
-                match directory.0.store.insert_application(application.clone(), unique_name).await {
+                match directory
+                    .0
+                    .store
+                    .insert_application(application.clone(), unique_name)
+                    .await
+                {
                     Ok(()) => {
                         directory.remember_application(application.clone());
                         return Ok(Arc::new(application));
                     }
-                    Err(store::Error::Taken { columns }) if columns.contains("application.name") => {
-                        return Err(Error::Conflict { what: "application", value: application.name });
+                    Err(store::Error::Taken { columns })
+                        if columns.contains("application.name") =>
+                    {
+                        return Err(Error::Conflict {
+                            what: "application",
+                            value: application.name,
+                        });
                     }
                     Err(store::Error::Taken { .. }) => {}
                     Err(other) => return Err(other.into()),
@@ -141,7 +182,10 @@ impl Directory {
 
     /// The application with this key, whosever it is: for what an endpoint or a call refers to.
     pub fn application(&self, id: Id) -> Option<Arc<Application>> {
-        self.0.applications.get(&id).map(|application| Arc::clone(&application))
+        self.0
+            .applications
+            .get(&id)
+            .map(|application| Arc::clone(&application))
     }
 
     /// The application that the account's new endpoints get.
@@ -151,16 +195,27 @@ impl Directory {
     }
 
     /// The account's application with this key.
-    pub async fn application_by_key(&self, account: &Account, key: &Key) -> Result<Arc<Application>, Error> {
+    pub async fn application_by_key(
+        &self,
+        account: &Account,
+        key: &Key,
+    ) -> Result<Arc<Application>, Error> {
         self.own_application(account.id, key).await
     }
 
     async fn own_application(&self, account: Id, key: &Key) -> Result<Arc<Application>, Error> {
         let found = match key {
             Key::Number(id) => self.application(*id),
-            Key::Public(public_id) => self.0.store.application_by_public_id(public_id).await?.map(Arc::new),
+            Key::Public(public_id) => self
+                .0
+                .store
+                .application_by_public_id(public_id)
+                .await?
+                .map(Arc::new),
         };
-        found.filter(|application| application.account == account).ok_or(NOT_FOUND)
+        found
+            .filter(|application| application.account == account)
+            .ok_or(NOT_FOUND)
     }
 
     /// The account's applications, newest first.
@@ -170,9 +225,17 @@ impl Directory {
         filter: &ApplicationFilter,
         page: Page,
     ) -> Result<Listed<Arc<Application>>, Error> {
-        let filter =
-            store::ApplicationFilter { account: account.id, name_prefix: filter.name_starts.clone(), flavor: None };
-        Ok(self.0.store.applications(&filter, page).await?.map(Arc::new))
+        let filter = store::ApplicationFilter {
+            account: account.id,
+            name_prefix: filter.name_starts.clone(),
+            flavor: None,
+        };
+        Ok(self
+            .0
+            .store
+            .applications(&filter, page)
+            .await?
+            .map(Arc::new))
     }
 
     /// Changes an application.
@@ -189,11 +252,19 @@ impl Directory {
             change.apply(&mut changed);
             changed.updated = directory.now();
             let unique_name = has_unique_names(changed.flavor);
-            match directory.0.store.update_application(changed.clone(), unique_name).await {
+            match directory
+                .0
+                .store
+                .update_application(changed.clone(), unique_name)
+                .await
+            {
                 Ok(true) => {}
                 Ok(false) => return Err(NOT_FOUND),
                 Err(store::Error::Taken { columns }) if columns.contains("application.name") => {
-                    return Err(Error::Conflict { what: "application", value: changed.name });
+                    return Err(Error::Conflict {
+                        what: "application",
+                        value: changed.name,
+                    });
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -204,7 +275,12 @@ impl Directory {
     }
 
     /// Deletes an application; its endpoints go with it, move to another one, or stay without.
-    pub async fn delete_application(&self, account: &Account, key: &Key, orphans: Orphans) -> Result<(), Error> {
+    pub async fn delete_application(
+        &self,
+        account: &Account,
+        key: &Key,
+        orphans: Orphans,
+    ) -> Result<(), Error> {
         let (directory, account, key) = (self.clone(), account.id, key.clone());
         self.to_the_end(async move {
             let _alone = directory.lock(account).write().await;
@@ -220,12 +296,20 @@ impl Directory {
                     WithEndpoints::Move(Some(to))
                 }
             };
-            let endpoints = directory.0.store.delete_application(application.id, with).await?.ok_or(NOT_FOUND)?;
+            let endpoints = directory
+                .0
+                .store
+                .delete_application(application.id, with)
+                .await?
+                .ok_or(NOT_FOUND)?;
             directory.forget_application(&application);
             match with {
                 WithEndpoints::Delete => directory.forget_endpoints(&endpoints).await,
                 WithEndpoints::Move(to) => {
-                    for subscriber in endpoints.iter().filter_map(|id| directory.subscriber_by_id(*id)) {
+                    for subscriber in endpoints
+                        .iter()
+                        .filter_map(|id| directory.subscriber_by_id(*id))
+                    {
                         directory.0.subscribers.put(subscriber.with_application(to));
                     }
                 }
@@ -237,8 +321,14 @@ impl Directory {
 
     /// Fails unless the account has this application.
     pub(super) fn require_application(&self, account: Id, id: Id) -> Result<(), Error> {
-        let own = self.application(id).is_some_and(|application| application.account == account);
-        if own { Ok(()) } else { Err(not_an_application(id)) }
+        let own = self
+            .application(id)
+            .is_some_and(|application| application.account == account);
+        if own {
+            Ok(())
+        } else {
+            Err(not_an_application(id))
+        }
     }
 
     pub(super) fn remember_application(&self, application: Application) {
@@ -249,13 +339,27 @@ impl Directory {
         for (defaults, claims) in [endpoint, number] {
             let before = match claims {
                 true => defaults.insert(account, id),
-                false => defaults.remove_if(&account, |_, holder| *holder == id).map(|(_, holder)| holder),
+                false => defaults
+                    .remove_if(&account, |_, holder| *holder == id)
+                    .map(|(_, holder)| holder),
             };
-            let Some(before) = before.filter(|before| *before != id) else { continue };
-            let Some(mut former) = self.0.applications.get_mut(&before) else { continue };
+            let Some(before) = before.filter(|before| *before != id) else {
+                continue;
+            };
+            let Some(mut former) = self.0.applications.get_mut(&before) else {
+                continue;
+            };
             let mut without = Application::clone(&former);
-            without.default_endpoint_app &= self.0.default_endpoint.get(&account).is_some_and(|holder| *holder == before);
-            without.default_number_app &= self.0.default_number.get(&account).is_some_and(|holder| *holder == before);
+            without.default_endpoint_app &= self
+                .0
+                .default_endpoint
+                .get(&account)
+                .is_some_and(|holder| *holder == before);
+            without.default_number_app &= self
+                .0
+                .default_number
+                .get(&account)
+                .is_some_and(|holder| *holder == before);
             *former = Arc::new(without);
         }
     }
@@ -302,5 +406,8 @@ fn has_unique_names(flavor: Flavor) -> bool {
 }
 
 fn not_an_application(id: Id) -> Error {
-    Error::Invalid { field: "application", why: Why::NotValid(format!("there is no application {id}")) }
+    Error::Invalid {
+        field: "application",
+        why: Why::NotValid(format!("there is no application {id}")),
+    }
 }

@@ -36,21 +36,39 @@ impl Directory {
     /// The account's finished leg with this UUID.
     pub async fn call(&self, account: &Account, uuid: Uuid) -> Result<CallRow, Error> {
         let found = self.0.store.call(account.id, uuid).await?;
-        found.filter(|call| call.ended.is_some()).ok_or(Error::NotFound { what: "call" })
+        found
+            .filter(|call| call.ended.is_some())
+            .ok_or(Error::NotFound { what: "call" })
     }
 
     /// The account's finished legs, last ended first.
-    pub async fn calls(&self, account: &Account, filter: &CallFilter, page: Page) -> Result<Listed<CallRow>, Error> {
+    pub async fn calls(
+        &self,
+        account: &Account,
+        filter: &CallFilter,
+        page: Page,
+    ) -> Result<Listed<CallRow>, Error> {
         let direction = match filter.direction.as_deref() {
             None => None,
             Some("inbound") => Some(CallDirection::Inbound),
             Some("outbound") => Some(CallDirection::Outbound),
-            Some(_) => return Ok(Listed { items: Vec::new(), total: 0 }),
+            Some(_) => {
+                return Ok(Listed {
+                    items: Vec::new(),
+                    total: 0,
+                });
+            }
         };
         let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-        let at_least = filter.duration_min.map(|count| (Comparison::GreaterOrEqual, seconds(count)));
-        let at_most = filter.duration_max.map(|count| (Comparison::LessOrEqual, seconds(count)));
-        let from = filter.ended_from.map(|time| (Comparison::GreaterOrEqual, time));
+        let at_least = filter
+            .duration_min
+            .map(|count| (Comparison::GreaterOrEqual, seconds(count)));
+        let at_most = filter
+            .duration_max
+            .map(|count| (Comparison::LessOrEqual, seconds(count)));
+        let from = filter
+            .ended_from
+            .map(|time| (Comparison::GreaterOrEqual, time));
         let to = filter.ended_to.map(|time| (Comparison::Less, time));
         let filter = store::CallFilter {
             account: account.id,

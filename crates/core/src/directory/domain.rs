@@ -23,7 +23,8 @@ impl Directory {
         let (directory, account) = (self.clone(), account.id);
         self.to_the_end(async move {
             let _shared = directory.lock(account).read().await;
-            let sip_domain = format!("{}.{}", name, directory.0.settings.domain).to_ascii_lowercase();
+            let sip_domain =
+                format!("{}.{}", name, directory.0.settings.domain).to_ascii_lowercase();
             for _ in 0..ATTEMPTS {
                 let domain = Domain {
                     id: id::internal(),
@@ -36,16 +37,28 @@ impl Directory {
                     kind: DomainKind::Bandwidth,
                     created: directory.now(),
                 };
-                match directory.0.store.insert_domain(domain.clone(), MAX_DOMAINS).await {
+                match directory
+                    .0
+                    .store
+                    .insert_domain(domain.clone(), MAX_DOMAINS)
+                    .await
+                {
                     Ok(()) => {
                         directory.remember_domain(domain.clone());
                         return Ok(Arc::new(domain));
                     }
                     Err(store::Error::Taken { columns }) if columns.contains("sip_domain") => {
-                        return Err(Error::Conflict { what: "domain", value: name });
+                        return Err(Error::Conflict {
+                            what: "domain",
+                            value: name,
+                        });
                     }
                     Err(store::Error::Taken { .. }) => {}
-                    Err(store::Error::Limit { .. }) => return Err(Error::Forbidden { why: Barred::DomainLimit }),
+                    Err(store::Error::Limit { .. }) => {
+                        return Err(Error::Forbidden {
+                            why: Barred::DomainLimit,
+                        });
+                    }
                     Err(other) => return Err(other.into()),
                 }
             }
@@ -61,12 +74,21 @@ impl Directory {
 
     async fn own_domain(&self, account: Id, public_id: &str) -> Result<Domain, Error> {
         let found = self.0.store.domain_by_public_id(public_id).await?;
-        found.filter(|domain| domain.account == account && domain.kind == DomainKind::Bandwidth).ok_or(NOT_FOUND)
+        found
+            .filter(|domain| domain.account == account && domain.kind == DomainKind::Bandwidth)
+            .ok_or(NOT_FOUND)
     }
 
     /// The domains that the account made, newest first.
-    pub async fn domains(&self, account: &Account, page: Page) -> Result<Listed<Arc<Domain>>, Error> {
-        let filter = DomainFilter { account: account.id, kind: Some(DomainKind::Bandwidth) };
+    pub async fn domains(
+        &self,
+        account: &Account,
+        page: Page,
+    ) -> Result<Listed<Arc<Domain>>, Error> {
+        let filter = DomainFilter {
+            account: account.id,
+            kind: Some(DomainKind::Bandwidth),
+        };
         Ok(self.0.store.domains(&filter, page).await?.map(Arc::new))
     }
 
@@ -83,7 +105,12 @@ impl Directory {
             let mut domain = directory.own_domain(account, &public_id).await?;
             if let Some(description) = description {
                 domain.description = description;
-                if !directory.0.store.update_domain(domain.id, domain.description.clone()).await? {
+                if !directory
+                    .0
+                    .store
+                    .update_domain(domain.id, domain.description.clone())
+                    .await?
+                {
                     return Err(NOT_FOUND);
                 }
                 directory.remember_domain(domain.clone());
@@ -99,7 +126,12 @@ impl Directory {
         self.to_the_end(async move {
             let _alone = directory.lock(account).write().await;
             let domain = directory.own_domain(account, &public_id).await?;
-            let endpoints = directory.0.store.delete_domain(domain.id).await?.ok_or(NOT_FOUND)?;
+            let endpoints = directory
+                .0
+                .store
+                .delete_domain(domain.id)
+                .await?
+                .ok_or(NOT_FOUND)?;
             directory.0.hosts.remove(&domain.sip_domain);
             directory.0.domains.remove(&domain.id);
             directory.forget_endpoints(&endpoints).await;
@@ -119,8 +151,18 @@ impl Directory {
     }
 
     pub(super) fn remember_domain(&self, domain: Domain) {
-        let realm = if *domain.realm == *self.0.realm { Arc::clone(&self.0.realm) } else { domain.realm.as_str().into() };
-        self.0.hosts.insert(domain.sip_domain.clone(), Host { realm, shared: false });
+        let realm = if *domain.realm == *self.0.realm {
+            Arc::clone(&self.0.realm)
+        } else {
+            domain.realm.as_str().into()
+        };
+        self.0.hosts.insert(
+            domain.sip_domain.clone(),
+            Host {
+                realm,
+                shared: false,
+            },
+        );
         self.0.domains.insert(domain.id, Arc::new(domain));
     }
 }

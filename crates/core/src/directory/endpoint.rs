@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use md5::{Digest, Md5};
-use store::{Account, Application, Binding, Domain, Endpoint, Flavor, Id, Match, Permissions, Ring, Secret};
+use store::{
+    Account, Application, Binding, Domain, Endpoint, Flavor, Id, Match, Permissions, Ring, Secret,
+};
 
 use super::{ATTEMPTS, Directory, Key, Listed, Page, Subscriber, id};
 use crate::error::{Error, Why};
@@ -87,7 +89,11 @@ const NO_DOMAIN: Error = Error::NotFound { what: "domain" };
 
 impl Directory {
     /// Makes an endpoint.
-    pub async fn create_endpoint(&self, account: &Account, new: NewEndpoint) -> Result<EndpointView, Error> {
+    pub async fn create_endpoint(
+        &self,
+        account: &Account,
+        new: NewEndpoint,
+    ) -> Result<EndpointView, Error> {
         let (directory, account) = (self.clone(), account.clone());
         self.to_the_end(async move {
             let _shared = directory.lock(account.id).read().await;
@@ -97,12 +103,22 @@ impl Directory {
         .await
     }
 
-    async fn insert_endpoint(&self, account: &Account, new: NewEndpoint) -> Result<Endpoint, Error> {
+    async fn insert_endpoint(
+        &self,
+        account: &Account,
+        new: NewEndpoint,
+    ) -> Result<Endpoint, Error> {
         let domain = self.domain_by_id(new.domain.unwrap_or(account.domain));
-        let domain = domain.filter(|domain| domain.account == account.id).ok_or(NO_DOMAIN)?;
+        let domain = domain
+            .filter(|domain| domain.account == account.id)
+            .ok_or(NO_DOMAIN)?;
         let application = match new.application {
-            Some(id) => self.require_application(account.id, id).map(|()| Some(id))?,
-            None if new.default_application => self.default_application(account.id).map(|found| found.id),
+            Some(id) => self
+                .require_application(account.id, id)
+                .map(|()| Some(id))?,
+            None if new.default_application => {
+                self.default_application(account.id).map(|found| found.id)
+            }
             None => None,
         };
         let now = self.now();
@@ -139,8 +155,13 @@ impl Directory {
                     self.remember_endpoint(&endpoint);
                     return Ok(endpoint);
                 }
-                Err(store::Error::Taken { columns }) if columns.contains("endpoint.user") && !new.append_digits => {
-                    return Err(Error::Conflict { what: "endpoint", value: endpoint.user });
+                Err(store::Error::Taken { columns })
+                    if columns.contains("endpoint.user") && !new.append_digits =>
+                {
+                    return Err(Error::Conflict {
+                        what: "endpoint",
+                        value: endpoint.user,
+                    });
                 }
                 Err(store::Error::Taken { .. }) => {}
                 Err(store::Error::Gone) => return Err(gone(&endpoint)),
@@ -161,7 +182,9 @@ impl Directory {
             Key::Number(id) => self.0.store.endpoint(*id).await?,
             Key::Public(public_id) => self.0.store.endpoint_by_public_id(public_id).await?,
         };
-        found.filter(|endpoint| endpoint.account == account).ok_or(NOT_FOUND)
+        found
+            .filter(|endpoint| endpoint.account == account)
+            .ok_or(NOT_FOUND)
     }
 
     /// The account's endpoints, newest first.
@@ -173,8 +196,15 @@ impl Directory {
     ) -> Result<Listed<EndpointView>, Error> {
         let found = self.0.store.endpoints(&filter.of(account.id), page).await?;
         // One whose domain went between the two reads is no longer shown.
-        let items = found.items.into_iter().filter_map(|endpoint| self.view(endpoint).ok()).collect();
-        Ok(Listed { items, total: found.total })
+        let items = found
+            .items
+            .into_iter()
+            .filter_map(|endpoint| self.view(endpoint).ok())
+            .collect();
+        Ok(Listed {
+            items,
+            total: found.total,
+        })
     }
 
     /// Changes an endpoint. When the password is set or it is switched off its bindings are gone on return.
@@ -241,9 +271,18 @@ impl Directory {
     }
 
     pub(super) fn remember_endpoint(&self, endpoint: &Endpoint) {
-        let Some(domain) = self.domain_by_id(endpoint.domain) else { return };
-        let Some(host) = self.host(&domain.sip_domain) else { return };
-        self.0.subscribers.put(Subscriber::new(endpoint, &domain.sip_domain, &host.realm, &self.0.realm));
+        let Some(domain) = self.domain_by_id(endpoint.domain) else {
+            return;
+        };
+        let Some(host) = self.host(&domain.sip_domain) else {
+            return;
+        };
+        self.0.subscribers.put(Subscriber::new(
+            endpoint,
+            &domain.sip_domain,
+            &host.realm,
+            &self.0.realm,
+        ));
     }
 
     /// Takes deleted endpoints out of memory. Their rows are gone, with those of their bindings.
@@ -291,11 +330,18 @@ impl EndpointFilter {
         store::EndpointFilter {
             account,
             domain: self.domain,
-            user: [exact(&self.user_is), starts(&self.user_starts), contains(&self.user_contains)]
+            user: [
+                exact(&self.user_is),
+                starts(&self.user_starts),
+                contains(&self.user_contains),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+            label: [exact(&self.label_is), contains(&self.label_contains)]
                 .into_iter()
                 .flatten()
                 .collect(),
-            label: [exact(&self.label_is), contains(&self.label_contains)].into_iter().flatten().collect(),
             application: self.application,
             without_application: self.has_application.map(|has| !has),
             flavor: None,
@@ -306,9 +352,152 @@ impl EndpointFilter {
 /// What went away while an endpoint that refers to it was written.
 fn gone(endpoint: &Endpoint) -> Error {
     match endpoint.application {
-        Some(id) => {
-            Error::Invalid { field: "application", why: Why::NotValid(format!("there is no application {id}")) }
-        }
+        Some(id) => Error::Invalid {
+            field: "application",
+            why: Why::NotValid(format!("there is no application {id}")),
+        },
         None => NO_DOMAIN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::directory::NewAccount;
+    use crate::registrar::Location;
+    use crate::settings::Settings;
+    use store::{Config, Durability, SealKey, Store, Transport};
+
+    fn binding(endpoint: Id) -> Binding {
+        Binding {
+            endpoint,
+            key: "sip:alice@192.0.2.1".into(),
+            contact: "sip:alice@192.0.2.1".into(),
+            call_id: "call".into(),
+            cseq: 1,
+            expires_at: jiff::Timestamp::from_second(4_000_000_000).expect("a time"),
+            logged_in: jiff::Timestamp::UNIX_EPOCH,
+            transport: Transport::Udp,
+            local: "192.0.2.9:5060".parse().expect("an address"),
+            remote: "192.0.2.1:5060".parse().expect("an address"),
+            flow: 0,
+            path: None,
+            user_agent: "phone".into(),
+            q: 1000,
+            instance: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_password_a_switch_off_and_a_deletion_end_registrations_before_the_answer() {
+        let key = SealKey::random().expect("a key");
+        let config = Config {
+            url: "sqlite::memory:".into(),
+            durability: Durability::Process,
+            key,
+        };
+        let store = Store::open(config).await.expect("the store opens");
+        let location = Location::new(store.clone());
+        let settings = Arc::new(Settings::new("sip.example.net"));
+        let directory = Directory::load(store.clone(), settings, location.clone(), Clock::System)
+            .await
+            .expect("it loads");
+        let account = directory
+            .create_account(NewAccount::named("one"))
+            .await
+            .expect("an account");
+        let new = NewEndpoint {
+            flavor: Flavor::Plivo,
+            domain: None,
+            user: "alice".into(),
+            append_digits: false,
+            label: String::new(),
+            description: None,
+            password: "before".into(),
+            application: None,
+            default_application: false,
+            enabled: true,
+            ring: Ring::Latest,
+            permissions: Permissions::default(),
+        };
+        let endpoint = directory
+            .create_endpoint(&account, new)
+            .await
+            .expect("an endpoint")
+            .endpoint;
+        let key = Key::Number(endpoint.id);
+
+        let register = async || {
+            let put = vec![store::BindingChange::Put(binding(endpoint.id))];
+            let (tell, told) = tokio::sync::oneshot::channel();
+            let completion = Box::new(move |outcome| drop(tell.send(outcome)));
+            store
+                .change_bindings(put, completion)
+                .expect("there is room");
+            told.await.expect("told").expect("written");
+            location
+                .load(jiff::Timestamp::UNIX_EPOCH)
+                .await
+                .expect("read");
+            assert_eq!(
+                directory
+                    .endpoint(&account, &key)
+                    .await
+                    .expect("it is there")
+                    .bindings
+                    .len(),
+                1
+            );
+        };
+        let left = async || {
+            let shown = location
+                .bindings(endpoint.id, jiff::Timestamp::UNIX_EPOCH)
+                .len();
+            (shown, store.count_bindings().await.expect("counted"))
+        };
+
+        register().await;
+        let label = EndpointChange {
+            label: Some("desk".into()),
+            ..EndpointChange::default()
+        };
+        directory
+            .update_endpoint(&account, &key, label)
+            .await
+            .expect("changed");
+        assert_eq!(left().await, (1, 1));
+        let password = EndpointChange {
+            password: Some("after".into()),
+            ..EndpointChange::default()
+        };
+        let view = directory
+            .update_endpoint(&account, &key, password)
+            .await
+            .expect("changed");
+        assert_eq!((left().await, view.bindings.len()), ((0, 0), 0));
+
+        register().await;
+        let off = EndpointChange {
+            enabled: Some(false),
+            ..EndpointChange::default()
+        };
+        directory
+            .update_endpoint(&account, &key, off)
+            .await
+            .expect("changed");
+        assert_eq!(left().await, (0, 0));
+
+        register().await;
+        directory
+            .delete_endpoint(&account, &key)
+            .await
+            .expect("deleted");
+        assert_eq!(left().await, (0, 0));
+        assert_eq!(
+            directory.delete_endpoint(&account, &key).await,
+            Err(NOT_FOUND)
+        );
+        assert!(directory.subscriber("sip.example.net", "alice").is_none());
     }
 }

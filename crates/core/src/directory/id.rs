@@ -55,7 +55,10 @@ fn between(range: impl SampleRange<Id>) -> Id {
 
 fn characters(alphabet: &[u8], count: usize) -> String {
     let mut random = rand::rng();
-    (0..count).filter_map(|_| alphabet.get(random.random_range(0..alphabet.len()))).map(|byte| char::from(*byte)).collect()
+    (0..count)
+        .filter_map(|_| alphabet.get(random.random_range(0..alphabet.len())))
+        .map(|byte| char::from(*byte))
+        .collect()
 }
 
 #[cfg(test)]
@@ -69,7 +72,11 @@ mod tests {
             assert_eq!(application().to_string().len(), 15);
             let auth_id = auth_id();
             assert!(auth_id.len() == 20 && auth_id.starts_with("MA"));
-            assert!(auth_id.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()));
+            assert!(
+                auth_id
+                    .bytes()
+                    .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            );
             assert_eq!(auth_token().len(), 40);
             assert!(suffix().len() == 12 && suffix().bytes().all(|b| b.is_ascii_digit()));
             let public = public("re");

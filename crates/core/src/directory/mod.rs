@@ -89,7 +89,12 @@ struct Inner {
 
 impl Directory {
     /// Reads everything that is answered from memory.
-    pub async fn load(store: Store, settings: Arc<Settings>, location: Location, clock: Clock) -> Result<Directory, Error> {
+    pub async fn load(
+        store: Store,
+        settings: Arc<Settings>,
+        location: Location,
+        clock: Clock,
+    ) -> Result<Directory, Error> {
         let realm = match store.meta("realm").await? {
             Some(realm) => realm,
             None => {
@@ -119,10 +124,22 @@ impl Directory {
             tasks: TaskTracker::new(),
         }));
         let inner = &directory.0;
-        inner.store.load_accounts(|account| directory.remember_account(account)).await?;
-        inner.store.load_domains(|domain| directory.remember_domain(domain)).await?;
-        inner.store.load_applications(|application| directory.remember_application(application)).await?;
-        inner.store.load_endpoints(|endpoint| directory.remember_endpoint(&endpoint)).await?;
+        inner
+            .store
+            .load_accounts(|account| directory.remember_account(account))
+            .await?;
+        inner
+            .store
+            .load_domains(|domain| directory.remember_domain(domain))
+            .await?;
+        inner
+            .store
+            .load_applications(|application| directory.remember_application(application))
+            .await?;
+        inner
+            .store
+            .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
+            .await?;
         Ok(directory)
     }
 
@@ -132,13 +149,25 @@ impl Directory {
             return Some(found.clone());
         }
         let shared = self.0.aliases.iter().any(|alias| alias == host) || self.is_own_address(host);
-        shared.then(|| Host { realm: Arc::clone(&self.0.realm), shared: true })
+        shared.then(|| Host {
+            realm: Arc::clone(&self.0.realm),
+            shared: true,
+        })
     }
 
     fn is_own_address(&self, host: &str) -> bool {
-        let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        let Ok(address) = bare.parse::<IpAddr>() else { return false };
-        self.0.settings.own_addresses.iter().any(|own| own.ip().to_canonical() == address.to_canonical())
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(host);
+        let Ok(address) = bare.parse::<IpAddr>() else {
+            return false;
+        };
+        self.0
+            .settings
+            .own_addresses
+            .iter()
+            .any(|own| own.ip().to_canonical() == address.to_canonical())
     }
 
     /// The subscriber with this user name under this host name (lower case); under a shared one only when exactly one
@@ -162,7 +191,10 @@ impl Directory {
 
     /// Whether nothing changed about a subscriber since it was looked up.
     pub fn is_current(&self, subscriber: &Arc<Subscriber>) -> bool {
-        self.0.subscribers.of(subscriber.endpoint).is_some_and(|current| Arc::ptr_eq(&current, subscriber))
+        self.0
+            .subscribers
+            .of(subscriber.endpoint)
+            .is_some_and(|current| Arc::ptr_eq(&current, subscriber))
     }
 
     /// How many endpoints there are.
@@ -175,8 +207,10 @@ impl Directory {
         self.len() == 0
     }
 
+    /// The time in microseconds, as the store keeps it: what was made and what is read again are equal.
     fn now(&self) -> jiff::Timestamp {
-        self.0.clock.now().wall
+        let wall = self.0.clock.now().wall;
+        jiff::Timestamp::from_microsecond(wall.as_microsecond()).unwrap_or(wall)
     }
 
     /// The lock that orders the changes of an account: writers exclude each other and creators, creators do not.
@@ -191,7 +225,11 @@ impl Directory {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        self.0.tasks.spawn(change).await.unwrap_or_else(|error| Err(Error::internal(&error)))
+        self.0
+            .tasks
+            .spawn(change)
+            .await
+            .unwrap_or_else(|error| Err(Error::internal(&error)))
     }
 }
 

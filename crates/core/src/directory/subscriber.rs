@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use store::{Endpoint, Flavor, Id, Permissions, Ring};
 
 /// What SIP must know of an endpoint. It is never changed: a change puts another one in its place.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Subscriber {
     /// The endpoint.
     pub endpoint: Id,
@@ -36,7 +36,12 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Makes the subscriber of an endpoint, with hashes for its domain's realm and the installation's.
-    pub(crate) fn new(endpoint: &Endpoint, sip_domain: &str, realm: &Arc<str>, installation: &Arc<str>) -> Self {
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        sip_domain: &str,
+        realm: &Arc<str>,
+        installation: &Arc<str>,
+    ) -> Self {
         let mut hashes: SmallVec<[RealmHashes; 4]> = SmallVec::new();
         let mut passwords: SmallVec<[Vec<u8>; 2]> = SmallVec::new();
         passwords.push(endpoint.password.expose().as_bytes().to_vec());
@@ -69,17 +74,23 @@ impl Subscriber {
 
     /// All hashes that a digest may be checked with: a second one when the password has Latin-1 letters.
     pub fn ha1s(&self, realm: &str, algorithm: Algorithm) -> impl Iterator<Item = &str> {
-        self.hashes.iter().filter(move |hashes| *hashes.realm == *realm).filter_map(move |hashes| hashes.of(algorithm))
+        self.hashes
+            .iter()
+            .filter(move |hashes| *hashes.realm == *realm)
+            .filter_map(move |hashes| hashes.of(algorithm))
     }
 
     /// The same with another application.
     pub(crate) fn with_application(&self, application: Option<Id>) -> Self {
-        Subscriber { application, ..self.clone() }
+        Subscriber {
+            application,
+            ..self.clone()
+        }
     }
 }
 
 /// The hashes of one password for one realm, in one piece of memory.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct RealmHashes {
     realm: Arc<str>,
     /// MD5, SHA-256, SHA-512-256.
@@ -92,7 +103,10 @@ impl RealmHashes {
         for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
             text.push_str(&digest::ha1(algorithm, user.as_bytes(), realm, password));
         }
-        RealmHashes { realm: Arc::clone(realm), text: text.into_boxed_str() }
+        RealmHashes {
+            realm: Arc::clone(realm),
+            text: text.into_boxed_str(),
+        }
     }
 
     fn of(&self, algorithm: Algorithm) -> Option<&str> {
@@ -115,7 +129,10 @@ fn latin1(password: &str) -> Option<Vec<u8>> {
     if password.is_ascii() {
         return None;
     }
-    password.chars().map(|letter| u8::try_from(u32::from(letter)).ok()).collect()
+    password
+        .chars()
+        .map(|letter| u8::try_from(u32::from(letter)).ok())
+        .collect()
 }
 
 /// All subscribers by name and by endpoint.
@@ -127,8 +144,15 @@ pub(crate) struct Subscribers {
 }
 
 impl Subscribers {
-    /// Puts a subscriber in, in the place of the same endpoint's former one.
+    /// Puts a subscriber in, in the place of the same endpoint's former one; an equal one stays, so that whoever holds
+    /// it sees that nothing changed.
     pub fn put(&self, subscriber: Subscriber) {
+        if self
+            .of(subscriber.endpoint)
+            .is_some_and(|former| *former == subscriber)
+        {
+            return;
+        }
         let subscriber = Arc::new(subscriber);
         let mut same_name = self.by_user.entry(subscriber.user.clone()).or_default();
         match same_name.binary_search_by(|other| other.domain.as_str().cmp(&subscriber.domain)) {
@@ -141,17 +165,22 @@ impl Subscribers {
 
     /// Takes an endpoint's subscriber out.
     pub fn remove(&self, endpoint: Id) {
-        let Some((_, gone)) = self.by_endpoint.remove(&endpoint) else { return };
+        let Some((_, gone)) = self.by_endpoint.remove(&endpoint) else {
+            return;
+        };
         if let Some(mut same_name) = self.by_user.get_mut(&gone.user) {
             same_name.retain(|other| other.endpoint != endpoint);
         }
-        self.by_user.remove_if(&gone.user, |_, same_name| same_name.is_empty());
+        self.by_user
+            .remove_if(&gone.user, |_, same_name| same_name.is_empty());
     }
 
     /// The subscriber with this name in this domain.
     pub fn exact(&self, domain: &str, user: &str) -> Option<Arc<Subscriber>> {
         let same_name = self.by_user.get(user)?;
-        let place = same_name.binary_search_by(|other| other.domain.as_str().cmp(domain)).ok()?;
+        let place = same_name
+            .binary_search_by(|other| other.domain.as_str().cmp(domain))
+            .ok()?;
         same_name.get(place).cloned()
     }
 
@@ -180,7 +209,9 @@ impl Subscribers {
 
     /// The subscriber of an endpoint.
     pub fn of(&self, endpoint: Id) -> Option<Arc<Subscriber>> {
-        self.by_endpoint.get(&endpoint).map(|found| Arc::clone(&found))
+        self.by_endpoint
+            .get(&endpoint)
+            .map(|found| Arc::clone(&found))
     }
 
     /// How many there are.
@@ -216,7 +247,12 @@ mod tests {
     }
 
     fn subscriber(id: Id, account: Id, domain: &str, password: &str) -> Subscriber {
-        Subscriber::new(&endpoint(id, account, password), domain, &domain.into(), &"example.net".into())
+        Subscriber::new(
+            &endpoint(id, account, password),
+            domain,
+            &domain.into(),
+            &"example.net".into(),
+        )
     }
 
     #[test]
@@ -226,11 +262,23 @@ mod tests {
         assert_eq!(all.only("alice").map(|s| s.endpoint), Some(1));
         all.put(subscriber(2, 20, "a.example.net", "secret"));
         assert_eq!(all.only("alice").map(|s| s.endpoint), None);
-        assert_eq!(all.exact("a.example.net", "alice").map(|s| s.endpoint), Some(2));
-        assert_eq!(all.exact("b.example.net", "alice").map(|s| s.endpoint), Some(1));
-        assert_eq!(all.exact("c.example.net", "alice").map(|s| s.endpoint), None);
+        assert_eq!(
+            all.exact("a.example.net", "alice").map(|s| s.endpoint),
+            Some(2)
+        );
+        assert_eq!(
+            all.exact("b.example.net", "alice").map(|s| s.endpoint),
+            Some(1)
+        );
+        assert_eq!(
+            all.exact("c.example.net", "alice").map(|s| s.endpoint),
+            None
+        );
         assert_eq!(all.only_of(20, "alice").map(|s| s.endpoint), Some(2));
-        assert_eq!(all.exact("b.example.net", "Alice").map(|s| s.endpoint), None);
+        assert_eq!(
+            all.exact("b.example.net", "Alice").map(|s| s.endpoint),
+            None
+        );
         all.remove(1);
         assert_eq!(all.only("alice").map(|s| s.endpoint), Some(2));
         all.remove(2);
@@ -253,9 +301,14 @@ mod tests {
     fn a_latin_1_password_is_accepted_in_both_encodings() {
         let one = subscriber(1, 10, "example.net", "s\u{e9}cret");
         let found: Vec<_> = one.ha1s("example.net", Algorithm::Md5).collect();
-        let expected =
-            [&b"s\xc3\xa9cret"[..], b"s\xe9cret"].map(|bytes| digest::ha1(Algorithm::Md5, b"alice", "example.net", bytes));
+        let expected = [&b"s\xc3\xa9cret"[..], b"s\xe9cret"]
+            .map(|bytes| digest::ha1(Algorithm::Md5, b"alice", "example.net", bytes));
         assert_eq!(found, expected);
-        assert_eq!(subscriber(1, 10, "example.net", "s\u{20ac}cret").ha1s("example.net", Algorithm::Md5).count(), 1);
+        assert_eq!(
+            subscriber(1, 10, "example.net", "s\u{20ac}cret")
+                .ha1s("example.net", Algorithm::Md5)
+                .count(),
+            1
+        );
     }
 }

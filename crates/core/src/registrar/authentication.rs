@@ -84,7 +84,11 @@ impl Authenticator {
         host_name: &str,
         host: &Host,
     ) -> Result<Authenticated, Box<Response>> {
-        let challenge = |stale| Err(Box::new(self.challenge(now, shard, request, flow, host, stale)));
+        let challenge = |stale| {
+            Err(Box::new(
+                self.challenge(now, shard, request, flow, host, stale),
+            ))
+        };
         let Some(credentials) = self.credentials(request, &host.realm) else {
             return challenge(false);
         };
@@ -93,13 +97,21 @@ impl Authenticator {
             return Err(Box::new(self.respond(shard, request, Status::BAD_REQUEST)));
         }
         let realm: &str = &host.realm;
-        let subscriber = self.0.directory.subscriber(host_name, &credentials.username);
+        let subscriber = self
+            .0
+            .directory
+            .subscriber(host_name, &credentials.username);
         let verify = |ha1: &str| credentials.verify(ha1, &request.method, &request.body);
         let proved = match &subscriber {
-            Some(subscriber) => subscriber.ha1s(realm, self.0.settings.algorithm).any(verify),
+            Some(subscriber) => subscriber
+                .ha1s(realm, self.0.settings.algorithm)
+                .any(verify),
             None => verify(&self.0.nobody),
         };
-        let validity = self.0.nonces.check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
+        let validity =
+            self.0
+                .nonces
+                .check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
         let (Some(subscriber), true) = (subscriber, proved) else {
             return challenge(false);
         };
@@ -120,7 +132,11 @@ impl Authenticator {
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
         };
         let lifetime = self.0.settings.nonce_lifetime.as_secs();
-        let again = match self.0.replays.note(seconds(now), lifetime, nonce, count, fingerprint) {
+        let again = match self
+            .0
+            .replays
+            .note(seconds(now), lifetime, nonce, count, fingerprint)
+        {
             Use::First => None,
             Use::Retransmission { pending } => Some(Pending(pending)),
             Use::Replay | Use::Full => return challenge(true),
@@ -167,7 +183,10 @@ impl Authenticator {
             ),
         };
         let salt = self.0.salt.fetch_add(1, Ordering::Relaxed);
-        let nonce = self.0.nonces.mint(seconds(now), flow.remote.ip(), &host.realm, salt);
+        let nonce = self
+            .0
+            .nonces
+            .mint(seconds(now), flow.remote.ip(), &host.realm, salt);
         let mut response = self.respond(shard, request, status);
         let value = digest::challenge(&host.realm, &nonce, self.0.settings.algorithm, stale);
         response.headers.push(name, value);
@@ -183,7 +202,9 @@ impl Authenticator {
         {
             let branch = request.via().ok().and_then(|via| via.branch());
             let hash = self.0.tags.hash_one((branch, request.call_id()));
-            response.headers.set(Name::To, format!("{to};tag={shard:02x}{hash:016x}"));
+            response
+                .headers
+                .set(Name::To, format!("{to};tag={shard:02x}{hash:016x}"));
         }
         response
     }

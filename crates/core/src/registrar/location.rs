@@ -108,7 +108,10 @@ impl Location {
 
     /// Gives the live bindings of an endpoint, newest login first.
     pub fn bindings(&self, endpoint: Id, now: Timestamp) -> Vec<Binding> {
-        self.live(endpoint, now).into_iter().map(|held| held.binding).collect()
+        self.live(endpoint, now)
+            .into_iter()
+            .map(|held| held.binding)
+            .collect()
     }
 
     /// Gives the ways to an endpoint's phones, newest login first.
@@ -126,7 +129,11 @@ impl Location {
         let Some(held) = self.0.endpoints.get(&endpoint) else {
             return Vec::new();
         };
-        let mut live: Vec<Held> = held.iter().filter(|held| held.binding.expires_at > now).cloned().collect();
+        let mut live: Vec<Held> = held
+            .iter()
+            .filter(|held| held.binding.expires_at > now)
+            .cloned()
+            .collect();
         drop(held);
         live.sort_by_key(|held| std::cmp::Reverse(held.binding.logged_in));
         live
@@ -160,13 +167,17 @@ impl Location {
             if binding.flow != FlowId::NONE.0 {
                 self.note_flow(binding.flow, endpoint);
             }
-            undo.put.push((binding.key.clone(), binding.call_id.clone(), binding.cseq));
+            undo.put
+                .push((binding.key.clone(), binding.call_id.clone(), binding.cseq));
             rows.push(BindingChange::Put(binding.clone()));
             let new = Held {
                 binding,
                 reachable: true,
             };
-            match entry.iter_mut().find(|held| held.binding.key == new.binding.key) {
+            match entry
+                .iter_mut()
+                .find(|held| held.binding.key == new.binding.key)
+            {
                 Some(held) => undo.before.push(std::mem::replace(held, new)),
                 None => entry.push(new),
             }
@@ -215,8 +226,17 @@ impl Location {
                     stays
                 });
                 // A row that stays because the queue is full is never reached again and expires.
-                if !rows.is_empty() && self.0.store.change_bindings(rows, Box::new(|_| ())).is_err() {
-                    tracing::debug!(endpoint, "the row of a closed connection stays until it expires");
+                if !rows.is_empty()
+                    && self
+                        .0
+                        .store
+                        .change_bindings(rows, Box::new(|_| ()))
+                        .is_err()
+                {
+                    tracing::debug!(
+                        endpoint,
+                        "the row of a closed connection stays until it expires"
+                    );
                 }
             }
         }
@@ -297,7 +317,9 @@ pub(crate) fn transport_of(flow: Flow) -> store::Transport {
 /// came from, else where the REGISTER came from, which is what leads through a NAT (RFC 3581 §4, RFC 5626 §5.3).
 pub(crate) fn datagram_target(contact: &sip::Uri, source: SocketAddr) -> SocketAddr {
     let host = contact.host.trim_start_matches('[').trim_end_matches(']');
-    let plain = contact.param("transport").is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
+    let plain = contact
+        .param("transport")
+        .is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
     match host.parse::<std::net::IpAddr>() {
         Ok(address) if plain && address.to_canonical() == source.ip().to_canonical() => {
             SocketAddr::new(source.ip(), contact.port.unwrap_or(5060))

@@ -4,11 +4,14 @@
 mod authentication;
 mod location;
 mod policy;
-#[expect(clippy::module_inception, reason = "the room and its noun share the name")]
+#[expect(
+    clippy::module_inception,
+    reason = "the room and its noun share the name"
+)]
 mod registrar;
 mod replay;
 
-pub(crate) use authentication::{Authenticated, Authenticator};
+pub(crate) use authentication::Authenticator;
 pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
 pub(crate) use policy::is_refused_user_agent;

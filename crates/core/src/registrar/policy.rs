@@ -87,7 +87,11 @@ mod tests {
             ("<sip:a@b>;expires=\"Thu\"", None, Grant::Seconds(600)),
         ];
         for (text, header, expected) in cases {
-            assert_eq!(grant(&settings, &contact(text), header), expected, "{text} {header:?}");
+            assert_eq!(
+                grant(&settings, &contact(text), header),
+                expected,
+                "{text} {header:?}"
+            );
         }
     }
 }

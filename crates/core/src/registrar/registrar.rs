@@ -86,7 +86,9 @@ impl Registrar {
             return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
-        let who = self.authenticator.check(now, shard, request, flow, &host_name, &host)?;
+        let who = self
+            .authenticator
+            .check(now, shard, request, flow, &host_name, &host)?;
         if who.again == Some(Pending(true)) {
             return Ok(Decision::Silence);
         }
@@ -96,7 +98,10 @@ impl Registrar {
         }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
-            return Err(refuse(refused(Status::FORBIDDEN, "Not your address of record")));
+            return Err(refuse(refused(
+                Status::FORBIDDEN,
+                "Not your address of record",
+            )));
         }
         // Steps 6 and 7.
         let contacts = request.contacts();
@@ -104,9 +109,15 @@ impl Registrar {
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
         let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
-        let is_bound = who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
+        let is_bound =
+            who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
         if asks || is_bound {
-            return Ok(Decision::Reply(self.ok(shard, request, now.wall, bindings.iter())));
+            return Ok(Decision::Reply(self.ok(
+                shard,
+                request,
+                now.wall,
+                bindings.iter(),
+            )));
         }
         self.bind(now, shard, request, flow, &who, &contacts)
     }
@@ -139,7 +150,10 @@ impl Registrar {
                 // The password may have changed, or the endpoint gone, since it was checked: both are known before
                 // the bindings are dropped, and that waits for this lock.
                 if !self.directory.is_current(&who.subscriber) {
-                    return Err(refused(Status::SERVICE_UNAVAILABLE, "Endpoint is being changed"));
+                    return Err(refused(
+                        Status::SERVICE_UNAVAILABLE,
+                        "Endpoint is being changed",
+                    ));
                 }
                 self.plan(now.wall, request, flow, endpoint, contacts, held)
             },
@@ -157,7 +171,11 @@ impl Registrar {
                 self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
-                Err(self.refuse(shard, request, &refused(Status::SERVICE_UNAVAILABLE, "Store busy")))
+                Err(self.refuse(
+                    shard,
+                    request,
+                    &refused(Status::SERVICE_UNAVAILABLE, "Store busy"),
+                ))
             }
         }
     }
@@ -186,7 +204,10 @@ impl Registrar {
                 }
             }
             // A full inbox loses the answer; the phone asks again and gets the same one.
-            if signalling.send(shard, sip::Command::Reply { flow, response }).is_err() {
+            if signalling
+                .send(shard, sip::Command::Reply { flow, response })
+                .is_err()
+            {
                 tracing::debug!(shard, "no room for the answer to a REGISTER");
             }
         })
@@ -205,7 +226,8 @@ impl Registrar {
         let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
             return Err(refused(Status::BAD_REQUEST, "Call-ID or CSeq"));
         };
-        let in_order = |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
+        let in_order =
+            |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
         const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
         let list = match contacts {
             Contacts::Star if request.expires() != Some(0) => {
@@ -228,14 +250,19 @@ impl Registrar {
         let mut change = Change::default();
         for contact in list {
             let grant = policy::grant(&self.settings, contact, request.expires());
-            let known = held.iter().map(|held| &held.binding).find(|binding| names(contact, binding));
+            let known = held
+                .iter()
+                .map(|held| &held.binding)
+                .find(|binding| names(contact, binding));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
             let seconds = match grant {
                 Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
                 Grant::Remove => {
-                    change.remove.extend(known.map(|binding| binding.key.clone()));
+                    change
+                        .remove
+                        .extend(known.map(|binding| binding.key.clone()));
                     continue;
                 }
                 Grant::Seconds(seconds) => seconds,
@@ -258,7 +285,9 @@ impl Registrar {
                 contact: contact.uri_text.to_string(),
                 call_id: call_id.to_string(),
                 cseq: cseq.number,
-                expires_at: now.saturating_add(Duration::from_secs(seconds.into())).unwrap_or(now),
+                expires_at: now
+                    .saturating_add(Duration::from_secs(seconds.into()))
+                    .unwrap_or(now),
                 logged_in: logged_in.map_or(now, |binding| binding.logged_in),
                 transport: transport_of(flow),
                 local: flow.local,
@@ -267,7 +296,10 @@ impl Registrar {
                 path: None,
                 user_agent: user_agent(request),
                 q: contact.q(),
-                instance: contact.params.get("+sip.instance").map(|instance| instance.to_string()),
+                instance: contact
+                    .params
+                    .get("+sip.instance")
+                    .map(|instance| instance.to_string()),
             });
         }
         let stays = |held: &&Held| {
@@ -330,7 +362,9 @@ impl Registrar {
 
 /// Tells whether this REGISTER made the binding.
 fn is_from(binding: &Binding, request: &Request) -> bool {
-    let same_call = request.call_id().is_some_and(|call_id| **call_id == binding.call_id);
+    let same_call = request
+        .call_id()
+        .is_some_and(|call_id| **call_id == binding.call_id);
     same_call && request.cseq().is_ok_and(|cseq| cseq.number == binding.cseq)
 }
 
@@ -358,7 +392,10 @@ fn outbound_key(contact: &NameAddr) -> Option<String> {
 
 /// At most 250 characters of User-Agent are kept.
 fn user_agent(request: &Request) -> String {
-    let value = request.headers.get(&Name::UserAgent).map_or("", |value| value);
+    let value = request
+        .headers
+        .get(&Name::UserAgent)
+        .map_or("", |value| value);
     value.chars().take(250).collect()
 }
 

@@ -162,9 +162,15 @@ mod tests {
         let note = |count, request| replays.note(100, 120, nonce, count, request);
         assert_eq!(note(1, request("b1", 1)), Use::First);
         replays.set_pending(nonce, 1, true);
-        assert_eq!(note(1, request("b1", 1)), Use::Retransmission { pending: true });
+        assert_eq!(
+            note(1, request("b1", 1)),
+            Use::Retransmission { pending: true }
+        );
         replays.set_pending(nonce, 1, false);
-        assert_eq!(note(1, request("b1", 1)), Use::Retransmission { pending: false });
+        assert_eq!(
+            note(1, request("b1", 1)),
+            Use::Retransmission { pending: false }
+        );
         assert_eq!(note(1, request("b2", 1)), Use::Replay);
         assert_eq!(note(1, request("b1", 2)), Use::Replay);
         assert_eq!(note(3, request("b3", 1)), Use::First);

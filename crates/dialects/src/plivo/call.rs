@@ -32,7 +32,7 @@ pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, R
     let input = Input::read(request).await?;
     only_finished(&input.fields)?;
     let page = page(&input)?;
-    let filter = filter(&input.fields, caller.core.clock.now().wall)?;
+    let filter = filter(&input.fields, caller.core.now().wall)?;
     let found = caller.core.directory.calls(&caller.account, &filter, page).await?;
     let objects = found.items.iter().map(|row| Value::Object(object(&caller, row))).collect();
     Ok(listed(&caller, &input, "Call", page, found.total, objects))

@@ -165,16 +165,37 @@ fn dial_action(action: DialAction) -> &'static str {
     }
 }
 
-/// Spells who ended a leg, here and in the records.
-pub(crate) fn hangup_source(source: HangupSource) -> &'static str {
-    match source {
-        HangupSource::Caller => "Caller",
-        HangupSource::Callee => "Callee",
-        HangupSource::Platform => "Plivo",
-        HangupSource::ApiRequest => "API Request",
-        HangupSource::AnswerXml => "Answer XML",
-        HangupSource::Carrier => "Carrier",
-        HangupSource::Error => "Error",
-        HangupSource::Unknown => "Unknown",
-    }
+/// Who ended a leg: the word of the core's records and the vendor's.
+const SOURCES: [(&str, &str); 8] = [
+    ("caller", "Caller"),
+    ("callee", "Callee"),
+    ("platform", "Plivo"),
+    ("api-request", "API Request"),
+    ("answer-xml", "Answer XML"),
+    ("carrier", "Carrier"),
+    ("error", "Error"),
+    ("unknown", "Unknown"),
+];
+
+fn hangup_source(source: HangupSource) -> &'static str {
+    source_name(match source {
+        HangupSource::Caller => "caller",
+        HangupSource::Callee => "callee",
+        HangupSource::Platform => "platform",
+        HangupSource::ApiRequest => "api-request",
+        HangupSource::AnswerXml => "answer-xml",
+        HangupSource::Carrier => "carrier",
+        HangupSource::Error => "error",
+        HangupSource::Unknown => "unknown",
+    })
+}
+
+/// Spells the word of a record.
+pub(crate) fn source_name(word: &str) -> &'static str {
+    SOURCES.iter().find(|(stored, _)| *stored == word).map_or("Unknown", |(_, name)| name)
+}
+
+/// Reads the vendor's word, in any case.
+pub(crate) fn source_word(name: &str) -> Option<&'static str> {
+    SOURCES.iter().find(|(_, vendor)| vendor.eq_ignore_ascii_case(name)).map(|(word, _)| *word)
 }

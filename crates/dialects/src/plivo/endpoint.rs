@@ -4,7 +4,6 @@ use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use md5::{Digest as _, Md5};
 use offhook_core::directory::{EndpointChange, EndpointFilter, EndpointView, Key, NewEndpoint};
 use offhook_core::{Flavor, Id, Permissions, Ring};
 use serde_json::{Map, Value, json};
@@ -101,8 +100,8 @@ fn object(caller: &Caller, view: &EndpointView) -> Map<String, Value> {
     put("alias", json!(endpoint.label));
     put("application", json!(endpoint.application.map(|id| caller.uri(&format!("Application/{id}/")))));
     put("endpoint_id", json!(id));
-    if caller.core.settings.plivo_password_md5 {
-        put("password", json!(hex::encode(Md5::digest(endpoint.password.expose()))));
+    if let Some(md5) = caller.core.directory.password_md5(endpoint) {
+        put("password", json!(md5));
     }
     put("resource_uri", json!(caller.uri(&format!("Endpoint/{id}/"))));
     put("sip_registered", json!(if view.bindings.is_empty() { "false" } else { "true" }));

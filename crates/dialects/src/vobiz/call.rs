@@ -107,11 +107,12 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
         CallDirection::Outbound => "outbound",
     }));
     put("call_duration", json!(row.bill_duration));
-    put("call_status", json!(row.status));
+    put("call_state", json!(call_state(row)));
     put("call_uuid", json!(uuid));
+    put("cnam_lookup", json!(""));
+    put("conference_uuid", Value::Null);
     put("end_time", json!(row.ended.map(zoned)));
     put("from_number", json!(row.from));
-    put("hangup_cause", json!(row.switch_cause.as_deref().unwrap_or("UNKNOWN")));
     put("hangup_cause_code", json!(row.cause_code.unwrap_or(0)));
     put("hangup_cause_name", json!(row.cause_name.as_deref().unwrap_or("Unknown")));
     put("hangup_source", json!(row.source.as_deref().map_or("Unknown", callback::source_name)));
@@ -119,12 +120,24 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
     put("parent_call_uuid", json!(row.parent.map(|parent| parent.to_string())));
     put("resource_uri", json!(caller.uri(&format!("Call/{uuid}/"))));
     put("source_ip", json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()));
-    put("stir_attestation", json!("Not Applicable"));
+    put("stir_attestation", json!(""));
     put("stir_verification", json!("Not Applicable"));
     put("to_number", json!(row.to));
     put("total_amount", json!("0.00000"));
     put("total_rate", json!("0.00000"));
+    put("voice_network_group", json!(""));
     object
+}
+
+/// Undocumented; chosen: words in the style of the one that was seen.
+fn call_state(row: &CallRow) -> &'static str {
+    match row.status.as_str() {
+        _ if row.answered.is_some() => "ANSWER",
+        "busy" => "BUSY",
+        "no-answer" | "timeout" => "NOANSWER",
+        "cancel" => "CANCEL",
+        _ => "FAILED",
+    }
 }
 
 fn zoned(time: Timestamp) -> String {

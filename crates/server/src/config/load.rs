@@ -90,59 +90,126 @@ impl Layers {
 }
 
 fn defaults() -> Result<Table, ConfigError> {
-    DEFAULTS.parse().map_err(|source| ConfigError::Syntax { path: "the defaults".into(), source: Box::new(source) })
+    DEFAULTS.parse().map_err(|source| ConfigError::Syntax {
+        path: "the defaults".into(),
+        source: Box::new(source),
+    })
 }
 
 /// Reads section by section, so that an error can name its key.
 fn from_table(table: Table) -> Result<Config, ConfigError> {
-    let wrong = |key: &str, error: toml::de::Error| ConfigError::Value { key: key.into(), why: first_line(&error) };
+    let wrong = |key: &str, error: toml::de::Error| ConfigError::Value {
+        key: key.into(),
+        why: first_line(&error),
+    };
     // One key at a time over the defaults: the first key that fails is the one to name.
     let mut trial = defaults()?;
     for (key, value) in leaves(&table) {
         set(&mut trial, &key, value.clone());
-        trial.clone().try_into::<Config>().map_err(|error| wrong(&key, error))?;
+        trial
+            .clone()
+            .try_into::<Config>()
+            .map_err(|error| wrong(&key, error))?;
     }
-    table.try_into().map_err(|error| wrong("the configuration", error))
+    table
+        .try_into()
+        .map_err(|error| wrong("the configuration", error))
 }
 
 fn first_line(error: &toml::de::Error) -> String {
-    error.message().lines().next().unwrap_or_default().to_owned()
+    error
+        .message()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 fn merge_file(merged: &mut Table, defaults: &Table, path: &Path) -> Result<(), ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
-    let table: Table =
-        text.parse().map_err(|source| ConfigError::Syntax { path: path.into(), source: Box::new(source) })?;
-    let sections = table.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name);
-    if let Some(name) = sections.into_iter().find(|name| !defaults.get(*name).is_some_and(Value::is_table)) {
-        let known = defaults.iter().filter(|(_, value)| value.is_table()).map(|(name, _)| name.clone());
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+        path: path.into(),
+        source,
+    })?;
+    let table: Table = text.parse().map_err(|source| ConfigError::Syntax {
+        path: path.into(),
+        source: Box::new(source),
+    })?;
+    let sections = table
+        .iter()
+        .filter(|(_, value)| value.is_table())
+        .map(|(name, _)| name);
+    if let Some(name) = sections
+        .into_iter()
+        .find(|name| !defaults.get(*name).is_some_and(Value::is_table))
+    {
+        let known = defaults
+            .iter()
+            .filter(|(_, value)| value.is_table())
+            .map(|(name, _)| name.clone());
         let nearest = known.max_by(|a, b| likeness(a, name).total_cmp(&likeness(b, name)));
-        return Err(unknown(name, &path.display().to_string(), &nearest.filter(|near| likeness(near, name) > 0.5), str::to_owned));
+        return Err(unknown(
+            name,
+            &path.display().to_string(),
+            &nearest.filter(|near| likeness(near, name) > 0.5),
+            str::to_owned,
+        ));
     }
     for (key, value) in leaves(&table) {
         if lookup(defaults, &key).is_none() {
-            return Err(unknown(&key, &path.display().to_string(), &nearest(defaults, &key), str::to_owned));
+            return Err(unknown(
+                &key,
+                &path.display().to_string(),
+                &nearest(defaults, &key),
+                str::to_owned,
+            ));
         }
         set(merged, &key, value.clone());
     }
     Ok(())
 }
 
-fn merge_variable(merged: &mut Table, defaults: &Table, name: &str, text: &str) -> Result<(), ConfigError> {
-    let Some(rest) = name.strip_prefix(PREFIX) else { return Ok(()) };
-    if OTHER_VARIABLES.contains(&name) || FOREIGN_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+fn merge_variable(
+    merged: &mut Table,
+    defaults: &Table,
+    name: &str,
+    text: &str,
+) -> Result<(), ConfigError> {
+    let Some(rest) = name.strip_prefix(PREFIX) else {
+        return Ok(());
+    };
+    if OTHER_VARIABLES.contains(&name)
+        || FOREIGN_PREFIXES
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    {
         return Ok(());
     }
     let key = rest.to_ascii_lowercase().replace("__", ".");
     let Some(default) = lookup(defaults, &key) else {
-        return Err(unknown(name, "the environment", &nearest(defaults, &key), variable));
+        return Err(unknown(
+            name,
+            "the environment",
+            &nearest(defaults, &key),
+            variable,
+        ));
     };
-    let wrong = |why: &str| ConfigError::Value { key: name.into(), why: format!("{why}, not `{text}`") };
+    let wrong = |why: &str| ConfigError::Value {
+        key: name.into(),
+        why: format!("{why}, not `{text}`"),
+    };
     let value = match default {
-        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("it is `true` or `false`"))?),
-        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("it is a whole number"))?),
+        Value::Boolean(_) => {
+            Value::Boolean(text.parse().map_err(|_| wrong("it is `true` or `false`"))?)
+        }
+        Value::Integer(_) => {
+            Value::Integer(text.parse().map_err(|_| wrong("it is a whole number"))?)
+        }
         Value::Array(_) => Value::Array(
-            text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(|item| Value::String(item.into())).collect(),
+            text.split(',')
+                .map(str::trim)
+                .filter(|item| !item.is_empty())
+                .map(|item| Value::String(item.into()))
+                .collect(),
         ),
         _ => Value::String(text.into()),
     };
@@ -161,7 +228,11 @@ fn leaves(table: &Table) -> Vec<(String, &Value)> {
     for (name, value) in table {
         match value {
             Value::Table(section) => {
-                found.extend(section.iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+                found.extend(
+                    section
+                        .iter()
+                        .map(|(key, value)| (format!("{name}.{key}"), value)),
+                );
             }
             _ => found.push((name.clone(), value)),
         }
@@ -180,7 +251,9 @@ fn lookup<'a>(table: &'a Table, key: &str) -> Option<&'a Value> {
 fn set(table: &mut Table, key: &str, value: Value) {
     match key.split_once('.') {
         Some((section, key)) => {
-            let section = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            let section = table
+                .entry(section)
+                .or_insert_with(|| Value::Table(Table::new()));
             if let Some(section) = section.as_table_mut() {
                 section.insert(key.into(), value);
             }
@@ -207,12 +280,21 @@ fn likeness(one: &str, other: &str) -> f64 {
     strsim::normalized_damerau_levenshtein(one, other)
 }
 
-fn unknown(key: &str, place: &str, nearest: &Option<String>, spell: impl Fn(&str) -> String) -> ConfigError {
+fn unknown(
+    key: &str,
+    place: &str,
+    nearest: &Option<String>,
+    spell: impl Fn(&str) -> String,
+) -> ConfigError {
     let hint = match nearest {
         Some(nearest) => format!("; did you mean `{}`?", spell(nearest)),
         None => "; docs/configuration.md lists all keys".into(),
     };
-    ConfigError::UnknownKey { key: key.into(), place: place.into(), hint }
+    ConfigError::UnknownKey {
+        key: key.into(),
+        place: place.into(),
+        hint,
+    }
 }
 
 #[cfg(test)]
@@ -220,23 +302,46 @@ mod tests {
     use super::{Config, Layers, Value};
 
     fn with_environment(variables: &[(&str, &str)]) -> Result<Config, String> {
-        let environment = variables.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        Layers { environment, ..Layers::default() }.load().map_err(|error| error.to_string())
+        let environment = variables
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        Layers {
+            environment,
+            ..Layers::default()
+        }
+        .load()
+        .map_err(|error| error.to_string())
     }
 
     fn with_file(text: &str) -> Result<Config, String> {
-        let path = std::env::temp_dir().join(format!("offhook-config-{}-{}.toml", std::process::id(), text.len()));
+        let path = std::env::temp_dir().join(format!(
+            "offhook-config-{}-{}.toml",
+            std::process::id(),
+            text.len()
+        ));
         std::fs::write(&path, text).unwrap();
-        let loaded = Layers { file: Some(path.clone()), ..Layers::default() }.load();
+        let loaded = Layers {
+            file: Some(path.clone()),
+            ..Layers::default()
+        }
+        .load();
         std::fs::remove_file(&path).unwrap();
-        loaded.map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+        loaded.map_err(|error| {
+            error
+                .to_string()
+                .replace(&path.display().to_string(), "FILE")
+        })
     }
 
     #[test]
     fn the_defaults_are_a_configuration() {
         let config = Layers::default().load().unwrap();
         assert_eq!(config.own_domain(), "offhook.localhost");
-        assert_eq!(config.alias_domains(), ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]);
+        assert_eq!(
+            config.alias_domains(),
+            ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
+        );
     }
 
     #[test]
@@ -257,7 +362,13 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(config.http.listen.port(), 0);
-        assert_eq!(config.sip.udp, ["127.0.0.1:5070".parse().unwrap(), "[::1]:5070".parse().unwrap()]);
+        assert_eq!(
+            config.sip.udp,
+            [
+                "127.0.0.1:5070".parse().unwrap(),
+                "[::1]:5070".parse().unwrap()
+            ]
+        );
         assert!(config.sip.tcp.is_empty());
         assert_eq!(config.own_domain(), "voice.example");
         assert_eq!(config.alias_domains()[0], "alias.example");
@@ -301,16 +412,33 @@ mod tests {
             with_environment(&[("OFFHOOK_DRAIN_SECONDS", "soon")]).unwrap_err(),
             "`OFFHOOK_DRAIN_SECONDS`: it is a whole number, not `soon`"
         );
-        assert!(with_file("[http]\nlisten = \"nowhere\"\n").unwrap_err().starts_with("`http.listen`: "));
-        assert!(with_file("[media]\nip = \"0.0.0.0\"\n").unwrap_err().starts_with("`media.ip`: "));
-        assert!(with_file("[store]\nkey = \"short\"\n").unwrap_err().starts_with("`store.key`: "));
+        assert!(
+            with_file("[http]\nlisten = \"nowhere\"\n")
+                .unwrap_err()
+                .starts_with("`http.listen`: ")
+        );
+        assert!(
+            with_file("[media]\nip = \"0.0.0.0\"\n")
+                .unwrap_err()
+                .starts_with("`media.ip`: ")
+        );
+        assert!(
+            with_file("[store]\nkey = \"short\"\n")
+                .unwrap_err()
+                .starts_with("`store.key`: ")
+        );
     }
 
     #[test]
     fn later_layers_win() {
-        let mut layers = Layers { presets: vec![("log", Value::from("warn"))], ..Layers::default() };
+        let mut layers = Layers {
+            presets: vec![("log", Value::from("warn"))],
+            ..Layers::default()
+        };
         assert_eq!(layers.load().unwrap().log, "warn");
-        layers.environment.push(("OFFHOOK_LOG".into(), "debug".into()));
+        layers
+            .environment
+            .push(("OFFHOOK_LOG".into(), "debug".into()));
         assert_eq!(layers.load().unwrap().log, "debug");
         layers.arguments.push(("log", Value::from("trace")));
         assert_eq!(layers.load().unwrap().log, "trace");

@@ -25,7 +25,9 @@ impl PortRange {
 
 /// Why a text is not a range of ports.
 #[derive(Debug, thiserror::Error)]
-#[error("a range of ports is written `20000-29999`, from 1 to 65535, with room for a pair; this is `{0}`")]
+#[error(
+    "a range of ports is written `20000-29999`, from 1 to 65535, with room for a pair; this is `{0}`"
+)]
 pub struct NotPorts(String);
 
 impl FromStr for PortRange {
@@ -33,7 +35,10 @@ impl FromStr for PortRange {
 
     fn from_str(text: &str) -> Result<Self, NotPorts> {
         let range = text.split_once('-').and_then(|(first, last)| {
-            Some(PortRange { first: first.trim().parse().ok()?, last: last.trim().parse().ok()? })
+            Some(PortRange {
+                first: first.trim().parse().ok()?,
+                last: last.trim().parse().ok()?,
+            })
         });
         match range {
             Some(range) if range.first > 0 && range.first < range.last => Ok(range),
@@ -68,7 +73,13 @@ mod tests {
 
     #[test]
     fn a_range_is_two_ports_in_order() {
-        assert_eq!("20000-29999".parse::<PortRange>().unwrap(), PortRange { first: 20000, last: 29999 });
+        assert_eq!(
+            "20000-29999".parse::<PortRange>().unwrap(),
+            PortRange {
+                first: 20000,
+                last: 29999
+            }
+        );
         for wrong in ["", "20000", "2-1", "0-10", "5-5", "1-65536", "a-b"] {
             assert!(wrong.parse::<PortRange>().is_err(), "{wrong}");
         }

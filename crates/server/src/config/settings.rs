@@ -10,9 +10,13 @@ use super::Config;
 impl Config {
     /// What the core has to know; the listening addresses are added when they are bound.
     pub fn settings(&self, public_url: String) -> Settings {
+        let usual = Settings::new(&self.own_domain());
         Settings {
             aliases: self.alias_domains(),
-            app_domain: self.sip.app_domain.to_ascii_lowercase(),
+            app_domain: match self.sip.app_domain.as_str() {
+                "" => usual.app_domain.clone(),
+                chosen => chosen.to_ascii_lowercase(),
+            },
             public_url,
             refused_user_agents: self.sip.refused_user_agents.clone(),
             min_expires: self.sip.min_expires,
@@ -20,12 +24,14 @@ impl Config {
             max_expires: self.sip.max_expires,
             max_bindings: self.sip.max_bindings,
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
-            egress: Egress { allow: self.egress.allow.clone() },
+            egress: Egress {
+                allow: self.egress.allow.clone(),
+            },
             fetch_bytes: self.limits.fetch_bytes,
             fetch_total: Duration::from_secs(self.limits.fetch_seconds),
             max_calls: self.limits.calls,
             plivo_password_md5: self.plivo.password_md5,
-            ..Settings::new(&self.own_domain())
+            ..usual
         }
     }
 }

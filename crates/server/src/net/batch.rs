@@ -2,7 +2,10 @@
 //!
 //! On a socket that is bound to all addresses the address that a datagram came to is asked of the kernel (IP_PKTINFO) and
 //! given back when the answer is sent, so that answers leave from where the question went.
-#![expect(unsafe_code, reason = "recvmmsg, sendmmsg and their ancillary data have no safe wrapper that reuses its buffers")]
+#![expect(
+    unsafe_code,
+    reason = "recvmmsg, sendmmsg and their ancillary data have no safe wrapper that reuses its buffers"
+)]
 
 use std::io;
 use std::mem::{self, MaybeUninit};
@@ -59,7 +62,10 @@ impl Receiver {
             headers,
         };
         for (index, buffer) in receiver.buffers.chunks_exact_mut(DATAGRAM).enumerate() {
-            receiver.vectors[index] = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: DATAGRAM };
+            receiver.vectors[index] = libc::iovec {
+                iov_base: buffer.as_mut_ptr().cast(),
+                iov_len: DATAGRAM,
+            };
             let header = &mut receiver.headers[index].msg_hdr;
             header.msg_name = (&raw mut receiver.names[index]).cast();
             header.msg_iov = &raw mut receiver.vectors[index];
@@ -70,25 +76,44 @@ impl Receiver {
     }
 
     /// Receives what is there, up to `BATCH`, and gives it to `each` in order of arrival. The socket must not block.
-    pub fn receive(&mut self, socket: BorrowedFd<'_>, mut each: impl FnMut(Datagram<'_>)) -> io::Result<usize> {
+    pub fn receive(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        mut each: impl FnMut(Datagram<'_>),
+    ) -> io::Result<usize> {
         for message in self.headers.iter_mut() {
-            message.msg_hdr.msg_namelen = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            message.msg_hdr.msg_namelen =
+                mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
             message.msg_hdr.msg_controllen = mem::size_of::<Control>();
             message.msg_hdr.msg_flags = 0;
         }
         // SAFETY: every header points to a name, a vector and a control buffer of the stated sizes, all owned by `self`
         // and borrowed mutably for the time of the call.
         let count = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), BATCH as u32, libc::MSG_DONTWAIT, ptr::null_mut())
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                self.headers.as_mut_ptr(),
+                BATCH as u32,
+                libc::MSG_DONTWAIT,
+                ptr::null_mut(),
+            )
         };
-        let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?.min(BATCH);
+        let count = usize::try_from(count)
+            .map_err(|_| io::Error::last_os_error())?
+            .min(BATCH);
         for (index, message) in self.headers[..count].iter().enumerate() {
-            let Some(remote) = address(&self.names[index]) else { continue };
+            let Some(remote) = address(&self.names[index]) else {
+                continue;
+            };
             let start = index * DATAGRAM;
             let length = (message.msg_len as usize).min(DATAGRAM);
             // SAFETY: the kernel has just filled this header and its control buffer.
             let local = unsafe { destination(&message.msg_hdr) };
-            each(Datagram { bytes: &self.buffers[start..start + length], remote, local });
+            each(Datagram {
+                bytes: &self.buffers[start..start + length],
+                remote,
+                local,
+            });
         }
         Ok(count)
     }
@@ -127,7 +152,13 @@ impl Sender {
         // SAFETY: all three are plain C structures for which all zeroes is a valid value.
         let (names, vectors, headers) = unsafe { (zeroed_box(), zeroed_box(), zeroed_box()) };
         let controls = Box::new([Control([0; 64]); BATCH]);
-        Self { waiting: Vec::with_capacity(BATCH), names, controls, vectors, headers }
+        Self {
+            waiting: Vec::with_capacity(BATCH),
+            names,
+            controls,
+            vectors,
+            headers,
+        }
     }
 
     /// Adds a datagram, from this local address where the socket has several. True when the batch is full: flush it.
@@ -151,8 +182,10 @@ impl Sender {
     pub fn flush(&mut self, socket: BorrowedFd<'_>) -> Flushed {
         for (index, (bytes, local)) in self.waiting.iter().enumerate() {
             // The kernel only reads through this pointer, although its type is a mutable one.
-            self.vectors[index] =
-                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+            self.vectors[index] = libc::iovec {
+                iov_base: bytes.as_ptr().cast_mut().cast(),
+                iov_len: bytes.len(),
+            };
             let header = &mut self.headers[index].msg_hdr;
             header.msg_name = (&raw mut self.names[index]).cast();
             header.msg_iov = &raw mut self.vectors[index];
@@ -205,8 +238,11 @@ impl Default for Sender {
 /// Asks the kernel to name the local address of each datagram.
 pub fn ask_for_destination(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     let on: libc::c_int = 1;
-    let (level, option) =
-        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO) } else { (libc::IPPROTO_IP, libc::IP_PKTINFO) };
+    let (level, option) = if v6 {
+        (libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO)
+    } else {
+        (libc::IPPROTO_IP, libc::IP_PKTINFO)
+    };
     // SAFETY: the option takes an int, and its size is stated.
     let answer = unsafe {
         libc::setsockopt(
@@ -217,7 +253,11 @@ pub fn ask_for_destination(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
             mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if answer == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// A box of all zeroes.
@@ -254,7 +294,9 @@ fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc
             let value = libc::sockaddr_in {
                 sin_family: libc::AF_INET as libc::sa_family_t,
                 sin_port: address.port().to_be(),
-                sin_addr: libc::in_addr { s_addr: u32::from(*address.ip()).to_be() },
+                sin_addr: libc::in_addr {
+                    s_addr: u32::from(*address.ip()).to_be(),
+                },
                 sin_zero: [0; 8],
             };
             // SAFETY: the storage is large and aligned enough for any socket address.
@@ -266,11 +308,17 @@ fn write_address(name: &mut libc::sockaddr_storage, address: SocketAddr) -> libc
                 sin6_family: libc::AF_INET6 as libc::sa_family_t,
                 sin6_port: address.port().to_be(),
                 sin6_flowinfo: 0,
-                sin6_addr: libc::in6_addr { s6_addr: address.ip().octets() },
+                sin6_addr: libc::in6_addr {
+                    s6_addr: address.ip().octets(),
+                },
                 sin6_scope_id: address.scope_id(),
             };
             // SAFETY: as above.
-            unsafe { ptr::from_mut(name).cast::<libc::sockaddr_in6>().write(value) };
+            unsafe {
+                ptr::from_mut(name)
+                    .cast::<libc::sockaddr_in6>()
+                    .write(value)
+            };
             mem::size_of::<libc::sockaddr_in6>() as libc::socklen_t
         }
     }
@@ -288,11 +336,15 @@ unsafe fn destination(header: &libc::msghdr) -> Option<IpAddr> {
         while !part.is_null() {
             match ((*part).cmsg_level, (*part).cmsg_type) {
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-                    let info = libc::CMSG_DATA(part).cast::<libc::in_pktinfo>().read_unaligned();
+                    let info = libc::CMSG_DATA(part)
+                        .cast::<libc::in_pktinfo>()
+                        .read_unaligned();
                     return Some(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
-                    let info = libc::CMSG_DATA(part).cast::<libc::in6_pktinfo>().read_unaligned();
+                    let info = libc::CMSG_DATA(part)
+                        .cast::<libc::in6_pktinfo>()
+                        .read_unaligned();
                     return Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
                 _ => part = libc::CMSG_NXTHDR(header, part),
@@ -314,26 +366,34 @@ unsafe fn write_source(header: &libc::msghdr, local: Option<IpAddr>) -> usize {
             Some(IpAddr::V4(address)) => {
                 let info = libc::in_pktinfo {
                     ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr { s_addr: u32::from(address).to_be() },
+                    ipi_spec_dst: libc::in_addr {
+                        s_addr: u32::from(address).to_be(),
+                    },
                     ipi_addr: libc::in_addr { s_addr: 0 },
                 };
                 let size = mem::size_of::<libc::in_pktinfo>() as u32;
                 (*part).cmsg_level = libc::IPPROTO_IP;
                 (*part).cmsg_type = libc::IP_PKTINFO;
                 (*part).cmsg_len = libc::CMSG_LEN(size) as usize;
-                libc::CMSG_DATA(part).cast::<libc::in_pktinfo>().write_unaligned(info);
+                libc::CMSG_DATA(part)
+                    .cast::<libc::in_pktinfo>()
+                    .write_unaligned(info);
                 libc::CMSG_SPACE(size) as usize
             }
             Some(IpAddr::V6(address)) => {
                 let info = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr { s6_addr: address.octets() },
+                    ipi6_addr: libc::in6_addr {
+                        s6_addr: address.octets(),
+                    },
                     ipi6_ifindex: 0,
                 };
                 let size = mem::size_of::<libc::in6_pktinfo>() as u32;
                 (*part).cmsg_level = libc::IPPROTO_IPV6;
                 (*part).cmsg_type = libc::IPV6_PKTINFO;
                 (*part).cmsg_len = libc::CMSG_LEN(size) as usize;
-                libc::CMSG_DATA(part).cast::<libc::in6_pktinfo>().write_unaligned(info);
+                libc::CMSG_DATA(part)
+                    .cast::<libc::in6_pktinfo>()
+                    .write_unaligned(info);
                 libc::CMSG_SPACE(size) as usize
             }
             None => 0,
@@ -363,15 +423,28 @@ mod tests {
             let full = sender.push(Bytes::from(format!("message {number}")), far_address, None);
             assert_eq!(full, number == BATCH - 1);
         }
-        assert_eq!(sender.flush(near.as_fd()), Flushed { sent: BATCH, dropped: 0 });
+        assert_eq!(
+            sender.flush(near.as_fd()),
+            Flushed {
+                sent: BATCH,
+                dropped: 0
+            }
+        );
         assert!(sender.is_empty());
         let mut receiver = Receiver::new();
         let mut heard = Vec::new();
         let count = receiver
-            .receive(far.as_fd(), |datagram| heard.push((String::from_utf8_lossy(datagram.bytes).into_owned(), datagram.remote)))
+            .receive(far.as_fd(), |datagram| {
+                heard.push((
+                    String::from_utf8_lossy(datagram.bytes).into_owned(),
+                    datagram.remote,
+                ))
+            })
             .unwrap();
         assert_eq!(count, BATCH);
-        let expected: Vec<_> = (0..BATCH).map(|number| (format!("message {number}"), near_address)).collect();
+        let expected: Vec<_> = (0..BATCH)
+            .map(|number| (format!("message {number}"), near_address))
+            .collect();
         assert_eq!(heard, expected);
         let nothing = receiver.receive(far.as_fd(), |_| ()).unwrap_err();
         assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
@@ -382,16 +455,28 @@ mod tests {
         let (near, near_address) = bound("127.0.0.1:0");
         let (any, any_address) = bound("0.0.0.0:0");
         ask_for_destination(any.as_fd(), false).unwrap();
-        near.send_to(b"question", ("127.0.0.2", any_address.port())).unwrap();
+        near.send_to(b"question", ("127.0.0.2", any_address.port()))
+            .unwrap();
         let mut seen = None;
-        Receiver::new().receive(any.as_fd(), |datagram| seen = datagram.local).unwrap();
+        Receiver::new()
+            .receive(any.as_fd(), |datagram| seen = datagram.local)
+            .unwrap();
         assert_eq!(seen, Some("127.0.0.2".parse().unwrap()));
         let mut sender = Sender::new();
         sender.push(Bytes::from_static(b"answer"), near_address, seen);
-        assert_eq!(sender.flush(any.as_fd()), Flushed { sent: 1, dropped: 0 });
+        assert_eq!(
+            sender.flush(any.as_fd()),
+            Flushed {
+                sent: 1,
+                dropped: 0
+            }
+        );
         let mut buffer = [0; 16];
         let (_, from) = near.recv_from(&mut buffer).unwrap();
-        assert_eq!(from.to_string(), format!("127.0.0.2:{}", any_address.port()));
+        assert_eq!(
+            from.to_string(),
+            format!("127.0.0.2:{}", any_address.port())
+        );
     }
 
     #[test]
@@ -401,7 +486,13 @@ mod tests {
         let mut sender = Sender::new();
         sender.push(Bytes::from(vec![0; 65_530]), far_address, None);
         sender.push(Bytes::from_static(b"second"), far_address, None);
-        assert_eq!(sender.flush(near.as_fd()), Flushed { sent: 1, dropped: 1 });
+        assert_eq!(
+            sender.flush(near.as_fd()),
+            Flushed {
+                sent: 1,
+                dropped: 1
+            }
+        );
         let mut buffer = [0; 16];
         let (length, _) = far.recv_from(&mut buffer).unwrap();
         assert_eq!(&buffer[..length], b"second");

@@ -59,7 +59,12 @@ struct Outgoing {
 impl Connections {
     /// Makes the empty table. Numbers begin at the second of start, so that a flow in the database of an earlier process
     /// never names a connection of this one.
-    pub fn new(most: usize, most_by_address: usize, started: jiff::Timestamp, counters: Arc<Counters>) -> Arc<Self> {
+    pub fn new(
+        most: usize,
+        most_by_address: usize,
+        started: jiff::Timestamp,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         let first = u64::try_from(started.as_second()).unwrap_or(1) << 24;
         Arc::new(Self {
             flows: DashMap::new(),
@@ -82,7 +87,10 @@ impl Connections {
         }
         *here += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
-        Some(Admission { connections: self.clone(), address })
+        Some(Admission {
+            connections: self.clone(),
+            address,
+        })
     }
 
     /// Enters a new SIP connection.
@@ -91,13 +99,28 @@ impl Connections {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let waiting = Arc::new(AtomicUsize::new(0));
         let closed = stop.child_token();
-        self.flows.insert(id, Outgoing { queue: sender, waiting: waiting.clone(), closed: closed.clone() });
-        Opened { id: FlowId(id), closed, queue, waiting, connections: self.clone() }
+        self.flows.insert(
+            id,
+            Outgoing {
+                queue: sender,
+                waiting: waiting.clone(),
+                closed: closed.clone(),
+            },
+        );
+        Opened {
+            id: FlowId(id),
+            closed,
+            queue,
+            waiting,
+            connections: self.clone(),
+        }
     }
 
     /// Queues a message for a flow. False when the flow is gone; a flow whose peer does not read is closed here.
     pub fn send(&self, id: FlowId, bytes: Bytes) -> bool {
-        let Some(flow) = self.flows.get(&id.0) else { return false };
+        let Some(flow) = self.flows.get(&id.0) else {
+            return false;
+        };
         let length = bytes.len();
         let waiting = flow.waiting.fetch_add(length, Ordering::Relaxed) + length;
         if waiting <= QUEUE_BYTES && flow.queue.try_send(bytes).is_ok() {
@@ -134,7 +157,8 @@ impl Drop for Opened {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        if let dashmap::Entry::Occupied(mut entry) = self.connections.by_address.entry(self.address) {
+        if let dashmap::Entry::Occupied(mut entry) = self.connections.by_address.entry(self.address)
+        {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -162,7 +186,12 @@ mod tests {
     use super::{Arc, Connections, Counters, Ordering, QUEUE_BYTES};
 
     fn connections(most: usize, most_by_address: usize) -> Arc<Connections> {
-        Connections::new(most, most_by_address, jiff::Timestamp::UNIX_EPOCH, Arc::new(Counters::default()))
+        Connections::new(
+            most,
+            most_by_address,
+            jiff::Timestamp::UNIX_EPOCH,
+            Arc::new(Counters::default()),
+        )
     }
 
     #[test]
@@ -176,7 +205,13 @@ mod tests {
         assert!(connections.admit(other).is_none());
         drop(first);
         assert!(connections.admit(near).is_some());
-        assert_eq!(connections.counters.refused_connections.load(Ordering::Relaxed), 2);
+        assert_eq!(
+            connections
+                .counters
+                .refused_connections
+                .load(Ordering::Relaxed),
+            2
+        );
     }
 
     #[test]
@@ -184,7 +219,11 @@ mod tests {
         let connections = connections(9, 1);
         let _first = connections.admit("2001:db8::1".parse().unwrap()).unwrap();
         assert!(connections.admit("2001:db8::2".parse().unwrap()).is_none());
-        assert!(connections.admit("2001:db8:0:1::2".parse().unwrap()).is_some());
+        assert!(
+            connections
+                .admit("2001:db8:0:1::2".parse().unwrap())
+                .is_some()
+        );
     }
 
     #[test]

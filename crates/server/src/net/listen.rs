@@ -40,11 +40,20 @@ pub struct SipListeners {
 }
 
 /// Binds all UDP and TCP addresses. A UDP and a TCP address with the same IP and port 0 get the same number.
-pub fn sip(udp: &[SocketAddr], tcp: &[SocketAddr], shards: u8) -> Result<SipListeners, ListenError> {
-    let mut listeners = SipListeners { udp: Vec::new(), tcp: Vec::new() };
+pub fn sip(
+    udp: &[SocketAddr],
+    tcp: &[SocketAddr],
+    shards: u8,
+) -> Result<SipListeners, ListenError> {
+    let mut listeners = SipListeners {
+        udp: Vec::new(),
+        tcp: Vec::new(),
+    };
     let mut alone: Vec<SocketAddr> = tcp.to_vec();
     for address in udp {
-        let partner = alone.iter().position(|other| address.port() == 0 && other == address);
+        let partner = alone
+            .iter()
+            .position(|other| address.port() == 0 && other == address);
         match partner {
             Some(index) => {
                 alone.remove(index);
@@ -62,12 +71,17 @@ pub fn sip(udp: &[SocketAddr], tcp: &[SocketAddr], shards: u8) -> Result<SipList
 }
 
 /// Binds a TCP address. `option` is the command line's option that moves it.
-pub fn stream(address: SocketAddr, what: &'static str, option: &str) -> Result<TcpListener, ListenError> {
+pub fn stream(
+    address: SocketAddr,
+    what: &'static str,
+    option: &str,
+) -> Result<TcpListener, ListenError> {
     bind_stream(address).map_err(|source| refused(address, what, option, source))
 }
 
 fn datagrams(address: SocketAddr, shards: u8) -> Result<UdpListeners, ListenError> {
-    bind_datagrams(address, shards).map_err(|source| refused(address, "SIP over UDP", "sip", source))
+    bind_datagrams(address, shards)
+        .map_err(|source| refused(address, "SIP over UDP", "sip", source))
 }
 
 fn pair(address: SocketAddr, shards: u8) -> Result<(UdpListeners, TcpListener), ListenError> {
@@ -84,7 +98,11 @@ fn pair(address: SocketAddr, shards: u8) -> Result<(UdpListeners, TcpListener), 
 }
 
 fn bind_stream(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -111,7 +129,11 @@ fn bind_datagrams(address: SocketAddr, shards: u8) -> io::Result<UdpListeners> {
 }
 
 fn datagram_socket(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
-    let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::DGRAM,
+        Some(Protocol::UDP),
+    )?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
@@ -126,12 +148,21 @@ fn datagram_socket(address: SocketAddr, shared: bool) -> io::Result<UdpSocket> {
     Ok(socket.into())
 }
 
-fn refused(address: SocketAddr, what: &'static str, option: &str, source: io::Error) -> ListenError {
+fn refused(
+    address: SocketAddr,
+    what: &'static str,
+    option: &str,
+    source: io::Error,
+) -> ListenError {
     let ip = match address {
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     };
-    let key = if option == "http" { "http.listen" } else { "sip.udp and sip.tcp" };
+    let key = if option == "http" {
+        "http.listen"
+    } else {
+        "sip.udp and sip.tcp"
+    };
     let remedy = match source.kind() {
         io::ErrorKind::AddrInUse => format!(
             "Another program has this port: `ss -ltnup | grep :{}` shows which. Stop it, or take a free port with \
@@ -139,14 +170,23 @@ fn refused(address: SocketAddr, what: &'static str, option: &str, source: io::Er
             address.port()
         ),
         io::ErrorKind::PermissionDenied => {
-            format!("Ports below 1024 need CAP_NET_BIND_SERVICE; take a higher one with `--{option} {ip}:0` (or the keys {key})")
+            format!(
+                "Ports below 1024 need CAP_NET_BIND_SERVICE; take a higher one with `--{option} {ip}:0` (or the keys {key})"
+            )
         }
         io::ErrorKind::AddrNotAvailable => {
-            format!("This machine does not have that address: `ip address` lists those it has; change the keys {key}")
+            format!(
+                "This machine does not have that address: `ip address` lists those it has; change the keys {key}"
+            )
         }
         _ => format!("Change the keys {key}"),
     };
-    ListenError { address, what, source, remedy }
+    ListenError {
+        address,
+        what,
+        source,
+        remedy,
+    }
 }
 
 #[cfg(test)]
@@ -161,7 +201,12 @@ mod tests {
         assert_ne!(udp.port(), 0);
         assert_eq!(listeners.tcp[0].local_addr().unwrap(), udp);
         assert_eq!(listeners.udp[0].sockets.len(), 2);
-        assert!(listeners.udp[0].sockets.iter().all(|socket| socket.local_addr().unwrap() == udp));
+        assert!(
+            listeners.udp[0]
+                .sockets
+                .iter()
+                .all(|socket| socket.local_addr().unwrap() == udp)
+        );
     }
 
     #[test]
@@ -170,8 +215,16 @@ mod tests {
         let taken = sip(&[any], &[any], 2).unwrap();
         let address = taken.udp[0].address;
         let error = sip(&[address], &[], 2).unwrap_err().to_string();
-        assert!(error.starts_with(&format!("cannot listen on {address} (SIP over UDP): Address already in use")), "{error}");
-        assert!(error.contains(&format!("ss -ltnup | grep :{}", address.port())), "{error}");
+        assert!(
+            error.starts_with(&format!(
+                "cannot listen on {address} (SIP over UDP): Address already in use"
+            )),
+            "{error}"
+        );
+        assert!(
+            error.contains(&format!("ss -ltnup | grep :{}", address.port())),
+            "{error}"
+        );
         assert!(error.contains("--sip 127.0.0.1:0"), "{error}");
         let error = stream(address, "HTTP", "http").unwrap_err().to_string();
         assert!(error.contains("--http 127.0.0.1:0"), "{error}");

@@ -38,7 +38,12 @@ pub struct Streams {
 impl Streams {
     /// Hands a message to the flow's signalling thread. Waits while that one's inbox is full, and so the peer waits.
     pub async fn received(&self, flow: Flow, bytes: Bytes) {
-        let Some(inbox) = self.inboxes.get((flow.id.0 % self.inboxes.len().max(1) as u64) as usize) else { return };
+        let Some(inbox) = self
+            .inboxes
+            .get((flow.id.0 % self.inboxes.len().max(1) as u64) as usize)
+        else {
+            return;
+        };
         add(&self.counters.received, 1);
         // An error means that the thread has ended, and so will this connection.
         let _ = inbox.send(Input::Received { flow, bytes }).await;
@@ -53,8 +58,11 @@ impl Streams {
     }
 
     /// Accepts connections until the end; `serve` is run as a task for each one that the limits admit.
-    pub async fn accept<F>(&self, listener: TcpListener, serve: impl Fn(TcpStream, Flow, Admission) -> F)
-    where
+    pub async fn accept<F>(
+        &self,
+        listener: TcpListener,
+        serve: impl Fn(TcpStream, Flow, Admission) -> F,
+    ) where
         F: Future<Output = ()> + Send + 'static,
     {
         loop {
@@ -71,9 +79,13 @@ impl Streams {
                     continue;
                 }
             };
-            let Some(admission) = self.connections.admit(remote.ip()) else { continue };
+            let Some(admission) = self.connections.admit(remote.ip()) else {
+                continue;
+            };
             let _ = stream.set_nodelay(true);
-            let Ok(local) = stream.local_addr() else { continue };
+            let Ok(local) = stream.local_addr() else {
+                continue;
+            };
             let flow = Flow {
                 transport: Transport::Tcp,
                 id: FlowId::NONE,

@@ -33,7 +33,11 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Accepts connections until the end.
 pub async fn serve(listener: TcpListener, streams: Streams) {
-    streams.accept(listener, |stream, flow, admission| connection(streams.clone(), stream, flow, admission)).await;
+    streams
+        .accept(listener, |stream, flow, admission| {
+            connection(streams.clone(), stream, flow, admission)
+        })
+        .await;
 }
 
 /// Why a connection is to be closed.
@@ -52,7 +56,11 @@ enum Closing {
 async fn connection(streams: Streams, stream: TcpStream, flow: Flow, _admission: Admission) {
     keep_alive(&stream);
     let mut opened = streams.connections.open(&streams.stop);
-    let flow = Flow { transport: Transport::Tcp, id: opened.id, ..flow };
+    let flow = Flow {
+        transport: Transport::Tcp,
+        id: opened.id,
+        ..flow
+    };
     let (mut reader, mut writer) = stream.into_split();
     let closed = opened.closed.clone();
     let closing = tokio::select! {
@@ -69,7 +77,8 @@ async fn connection(streams: Streams, stream: TcpStream, flow: Flow, _admission:
         }
         Closing::Desynchronised => {
             add(&streams.counters.broken_connections, 1);
-            let _ = tokio::time::timeout(LAST_WORDS, write(&streams, &mut opened, &mut writer)).await;
+            let _ =
+                tokio::time::timeout(LAST_WORDS, write(&streams, &mut opened, &mut writer)).await;
         }
     }
     let _ = tokio::time::timeout(LAST_WORDS, writer.shutdown()).await;
@@ -79,7 +88,9 @@ async fn connection(streams: Streams, stream: TcpStream, flow: Flow, _admission:
 
 /// Finds peers that went away without a word.
 fn keep_alive(stream: &TcpStream) {
-    let alive = socket2::TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(20));
+    let alive = socket2::TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(20));
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
@@ -110,9 +121,15 @@ async fn read(streams: &Streams, flow: Flow, reader: &mut OwnedReadHalf) -> Clos
             match frame {
                 Ok(Frame::Message(bytes)) => streams.received(flow, bytes).await,
                 // RFC 5626 §3.5.1: the pong.
-                Ok(Frame::Ping) => _ = streams.connections.send(flow.id, Bytes::from_static(b"\r\n")),
+                Ok(Frame::Ping) => {
+                    _ = streams
+                        .connections
+                        .send(flow.id, Bytes::from_static(b"\r\n"))
+                }
                 Err(error) => {
-                    let Some(head) = error.head() else { return Closing::Desynchronised };
+                    let Some(head) = error.head() else {
+                        return Closing::Desynchronised;
+                    };
                     // The stack answers what can be answered (RFC 3261 §18.3: 400).
                     streams.received(flow, head).await;
                     return Closing::Desynchronised;
@@ -158,15 +175,31 @@ fn foreign(first: &[u8]) -> Option<&'static [u8]> {
     if first.first() == Some(&TLS_HANDSHAKE) {
         return Some(b"");
     }
-    let line = first.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let version = line.strip_suffix(b"\r").unwrap_or(line).rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    version.starts_with(b"HTTP/").then_some(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    let line = first
+        .split(|byte| *byte == b'\n')
+        .next()
+        .unwrap_or_default();
+    let version = line
+        .strip_suffix(b"\r")
+        .unwrap_or(line)
+        .rsplit(|byte| *byte == b' ')
+        .next()
+        .unwrap_or_default();
+    version
+        .starts_with(b"HTTP/")
+        .then_some(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
 }
 
 /// Writes what waits, until the connection breaks or the peer does not read.
-async fn write(streams: &Streams, opened: &mut Opened, writer: &mut OwnedWriteHalf) -> io::Result<()> {
+async fn write(
+    streams: &Streams,
+    opened: &mut Opened,
+    writer: &mut OwnedWriteHalf,
+) -> io::Result<()> {
     while let Some(bytes) = opened.next().await {
-        tokio::time::timeout(WRITE, writer.write_all(&bytes)).await.map_err(io::Error::other)??;
+        tokio::time::timeout(WRITE, writer.write_all(&bytes))
+            .await
+            .map_err(io::Error::other)??;
         add(&streams.counters.sent, 1);
     }
     Ok(())
@@ -189,7 +222,11 @@ mod tests {
 
     #[test]
     fn other_protocols_are_known_by_their_first_bytes() {
-        assert!(foreign(b"GET / HTTP/1.1\r\nHost: a\r\n").unwrap().starts_with(b"HTTP/1.1 400"));
+        assert!(
+            foreign(b"GET / HTTP/1.1\r\nHost: a\r\n")
+                .unwrap()
+                .starts_with(b"HTTP/1.1 400")
+        );
         assert_eq!(foreign(&[22, 3, 1, 2, 0]), Some(&b""[..]));
         assert_eq!(foreign(b"REGISTER sip:a SIP/2.0\r\nVia: x\r\n"), None);
         assert_eq!(foreign(b"\r\n\r\n"), None);

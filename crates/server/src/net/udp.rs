@@ -30,7 +30,12 @@ impl Datagrams {
             batch::ask_for_destination(socket.as_fd(), local.is_ipv6())?;
         }
         let socket = UdpSocket::from_std(socket)?;
-        Ok(Self { socket, local, receiver: Receiver::new(), sender: Sender::new() })
+        Ok(Self {
+            socket,
+            local,
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+        })
     }
 
     /// Whether a datagram waits.
@@ -40,11 +45,21 @@ impl Datagrams {
 
     /// Receives one batch into `each`; answers how many came, 0 when nothing waits.
     pub fn receive(&mut self, mut each: impl FnMut(Flow, Bytes)) -> io::Result<usize> {
-        let Self { socket, local, receiver, .. } = self;
+        let Self {
+            socket,
+            local,
+            receiver,
+            ..
+        } = self;
         let received = socket.try_io(Interest::READABLE, || {
             receiver.receive(socket.as_fd(), |datagram| {
                 let local = SocketAddr::new(datagram.local.unwrap_or(local.ip()), local.port());
-                let flow = Flow { transport: Transport::Udp, id: FlowId::NONE, local, remote: datagram.remote };
+                let flow = Flow {
+                    transport: Transport::Udp,
+                    id: FlowId::NONE,
+                    local,
+                    remote: datagram.remote,
+                };
                 // A copy of its exact size: what a call or binding keeps of it must not hold 64 KiB.
                 each(flow, Bytes::copy_from_slice(datagram.bytes));
             })
@@ -72,8 +87,13 @@ impl Datagrams {
 
     /// Adds a message to the batch, which is sent when it is full.
     pub fn send(&mut self, flow: &Flow, bytes: Bytes) -> Flushed {
-        let local = (self.local.ip().is_unspecified() && !flow.local.ip().is_unspecified()).then_some(flow.local.ip());
-        if self.sender.push(bytes, flow.remote, local) { self.flush() } else { Flushed::default() }
+        let local = (self.local.ip().is_unspecified() && !flow.local.ip().is_unspecified())
+            .then_some(flow.local.ip());
+        if self.sender.push(bytes, flow.remote, local) {
+            self.flush()
+        } else {
+            Flushed::default()
+        }
     }
 
     /// Sends the batch.

@@ -59,9 +59,15 @@ pub async fn upgrade(
 }
 
 async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
-    let Some(_admission) = streams.connections.admit(flow.remote.ip()) else { return };
+    let Some(_admission) = streams.connections.admit(flow.remote.ip()) else {
+        return;
+    };
     let mut opened = streams.connections.open(&streams.stop);
-    let flow = Flow { transport: Transport::Ws, id: opened.id, ..flow };
+    let flow = Flow {
+        transport: Transport::Ws,
+        id: opened.id,
+        ..flow
+    };
     let (mut sink, mut stream) = socket.split();
     let closed = opened.closed.clone();
     let close = tokio::select! {
@@ -70,15 +76,24 @@ async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
         () = closed.cancelled() => Some((1001, "going away")),
     };
     if let Some((code, reason)) = close {
-        let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+        let frame = CloseFrame {
+            code,
+            reason: Utf8Bytes::from_static(reason),
+        };
         let _ = tokio::time::timeout(LAST_WORDS, sink.send(Message::Close(Some(frame)))).await;
     }
+    // Also sends the answer to the peer's own Close.
+    let _ = tokio::time::timeout(LAST_WORDS, sink.close()).await;
     drop(opened);
     streams.closed(flow.id).await;
 }
 
 /// Reads until the end; answers the close code to send, nothing when the peer closed.
-async fn read(streams: &Streams, flow: Flow, stream: &mut SplitStream<WebSocket>) -> Option<(u16, &'static str)> {
+async fn read(
+    streams: &Streams,
+    flow: Flow,
+    stream: &mut SplitStream<WebSocket>,
+) -> Option<(u16, &'static str)> {
     loop {
         let bytes = match tokio::time::timeout(SILENCE, stream.next()).await {
             Err(_) => return Some((1001, "silent")),
@@ -95,7 +110,11 @@ async fn read(streams: &Streams, flow: Flow, stream: &mut SplitStream<WebSocket>
         match bytes.as_ref() {
             b"" | b"\r\n" => {}
             // RFC 5626 §4.4.1, as clients do it on WebSockets too.
-            b"\r\n\r\n" => _ = streams.connections.send(flow.id, Bytes::from_static(b"\r\n")),
+            b"\r\n\r\n" => {
+                _ = streams
+                    .connections
+                    .send(flow.id, Bytes::from_static(b"\r\n"))
+            }
             _ => streams.received(flow, bytes).await,
         }
     }
@@ -143,10 +162,28 @@ mod tests {
 
     #[test]
     fn errors_have_the_close_codes_of_the_rfc() {
-        assert_eq!(close_code("Space limit exceeded: Message too long: 70000 > 65536").unwrap().0, 1009);
-        assert_eq!(close_code("UTF-8 encoding error: invalid utf-8 sequence").unwrap().0, 1007);
-        assert_eq!(close_code("WebSocket protocol error: Control frame too big").unwrap().0, 1002);
-        assert_eq!(close_code("WebSocket protocol error: Connection reset without closing handshake"), None);
+        assert_eq!(
+            close_code("Space limit exceeded: Message too long: 70000 > 65536")
+                .unwrap()
+                .0,
+            1009
+        );
+        assert_eq!(
+            close_code("UTF-8 encoding error: invalid utf-8 sequence")
+                .unwrap()
+                .0,
+            1007
+        );
+        assert_eq!(
+            close_code("WebSocket protocol error: Control frame too big")
+                .unwrap()
+                .0,
+            1002
+        );
+        assert_eq!(
+            close_code("WebSocket protocol error: Connection reset without closing handshake"),
+            None
+        );
         assert_eq!(close_code("IO error: broken pipe"), None);
     }
 }

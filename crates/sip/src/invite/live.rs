@@ -131,7 +131,7 @@ impl Live {
         wire: &mut Wire,
         headers: Vec<Header>,
     ) -> Stage {
-        self.abandon(wire);
+        self.abandon(now, wire);
         self.refuse_theirs(now, wire);
         session.disarm(wire, Alarm::Retry);
         // RFC 3261 §15: the called side sends no BYE before it has the ACK.
@@ -214,7 +214,7 @@ impl Live {
     ) -> Stage {
         wire.serve(now, request, flow, request.respond(Status::OK));
         self.refuse_theirs(now, wire);
-        self.abandon(wire);
+        self.abandon(now, wire);
         let why = match self.hangup {
             Some(_) => EndReason::HungUp,
             None => EndReason::Bye {
@@ -351,7 +351,7 @@ impl Live {
         wire: &mut Wire,
         why: EndReason,
     ) -> Stage {
-        self.abandon(wire);
+        self.abandon(now, wire);
         self.refuse_theirs(now, wire);
         wire.bye(now, session.flow, &mut self.dialog, Vec::new(), None);
         let why = match self.hangup {

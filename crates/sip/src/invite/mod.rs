@@ -243,7 +243,7 @@ impl Session {
             }
             (Stage::Live(stage), Alarm::FlowLost) => {
                 let mut stage = stage;
-                stage.abandon(wire);
+                stage.abandon(now, wire);
                 self.ended(wire, EndReason::TransportLost)
             }
             (Stage::Outgoing(stage), Alarm::CancelOver) => {

@@ -145,9 +145,10 @@ impl Outgoing {
             && !dialog.remote_tag.is_empty()
         {
             let known = |fork: &&mut Dialog| fork.remote_tag == dialog.remote_tag;
+            let is_full = self.forks.len() >= MAX_FORKS;
             match self.forks.iter_mut().find(known) {
                 Some(fork) => fork.refresh(response.contacts().ok()),
-                None if self.forks.len() < MAX_FORKS => self.forks.push(dialog),
+                None if !is_full => self.forks.push(dialog),
                 None => {}
             }
         }

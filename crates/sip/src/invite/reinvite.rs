@@ -8,8 +8,7 @@ use crate::invite::live::Live;
 use crate::invite::{Alarm, Session, Stage, put_sdp, sdp, session_timer};
 use crate::stack::wire::{ALLOW, Wire};
 use crate::stack::{EndReason, SessionEvent};
-use crate::transaction::layer::{Machine, TransactionId};
-use crate::transaction::{client_invite, layer};
+use crate::transaction::layer::TransactionId;
 use crate::{Method, Name, Response, Status, Text};
 
 /// How often a re-INVITE is tried while the other side answers 491 or has its own pending.
@@ -161,24 +160,10 @@ impl Live {
         }
     }
 
-    /// Forgets our re-INVITE, because the session ends. Once it has a provisional answer nothing else would end it.
-    pub(super) fn abandon(&mut self, wire: &mut Wire) {
-        let Some(transaction) = self.ours.take().and_then(|ours| ours.sent) else {
-            return;
-        };
-        let Some(found) = wire.transactions.get_mut(transaction) else {
-            return;
-        };
-        found.user = None;
-        if is_proceeding(found) {
-            wire.drop_transaction(transaction);
+    /// Forgets our re-INVITE, because the session ends.
+    pub(super) fn abandon(&mut self, now: Instant, wire: &mut Wire) {
+        if let Some(transaction) = self.ours.take().and_then(|ours| ours.sent) {
+            wire.orphan(now, transaction);
         }
     }
-}
-
-fn is_proceeding(found: &layer::Transaction) -> bool {
-    matches!(
-        found.machine,
-        Machine::ClientInvite(client_invite::State::Proceeding, _)
-    )
 }

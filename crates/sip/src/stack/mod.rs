@@ -3,47 +3,147 @@
 //! The stack owns the timer wheel, the transactions and the INVITE sessions of one shard. Requests outside of a
 //! dialog are handed up with no state kept (RFC 3261 §8.2.7); `Command::Accept` turns an INVITE into a session.
 
+mod command;
+mod receive;
+pub(crate) mod wire;
+
+use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
+use crate::invite::Session;
+use crate::stack::wire::{Due, Told, Wire};
+use crate::transaction::Input as Happening;
+use crate::transaction::key::{Seeded, Token};
+use crate::transaction::layer::TransactionId;
 use crate::{Flow, FlowId, Header, Request, Response, Status, Text};
 
 /// The SIP machine of one shard: RFC 3261 §17 transactions, §12 dialogs and §13 INVITE sessions.
 #[derive(Debug)]
 pub struct Stack {
-    config: Config,
-    rng: ChaCha12Rng,
+    wire: Wire,
+    sessions: HashMap<SessionId, Session, Seeded>,
+    by_token: HashMap<Token, SessionId, Seeded>,
+    by_flow: BTreeSet<(u64, SessionId)>,
 }
 
 impl Stack {
     /// Makes an empty stack that draws its tags and branches from `rng`.
     pub fn new(config: Config, rng: ChaCha12Rng) -> Self {
-        Self { config, rng }
+        let wire = Wire::new(config, rng);
+        let hasher = wire.hasher;
+        Self {
+            wire,
+            sessions: HashMap::with_hasher(hasher),
+            by_token: HashMap::with_hasher(hasher),
+            by_flow: BTreeSet::new(),
+        }
     }
 
-    /// Makes exactly one change; drain [`Stack::poll_output`] afterwards.
-    pub fn handle(&mut self, _now: Instant, _input: Input) {}
+    /// Makes exactly one change, after what is due by then; drain [`Stack::poll_output`] afterwards.
+    pub fn handle(&mut self, now: Instant, input: Input) {
+        while let Some(due) = self.wire.wheel.pop(now) {
+            self.due(now, due);
+        }
+        match input {
+            Input::Received { flow, bytes } => self.received(now, flow, bytes),
+            Input::FlowClosed(flow) => self.flow_closed(now, flow),
+            Input::Command(command) => self.command(now, command),
+            Input::Tick => {}
+        }
+    }
 
     /// Takes the next thing to do for the world outside.
     pub fn poll_output(&mut self) -> Option<Output> {
-        None
+        self.wire.outputs.pop_front()
     }
 
-    /// Tells when [`Input::Tick`] is due at the latest.
+    /// Tells when [`Input::Tick`] is due: not later than the first timer, seldom earlier.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        self.wire.wheel.next_due()
     }
 
     /// Counts the sessions that are alive.
     pub fn sessions(&self) -> usize {
-        0
+        self.sessions.len()
     }
 
     /// Counts the transactions that are alive.
     pub fn transactions(&self) -> usize {
-        0
+        self.wire.transactions.len()
+    }
+
+    fn due(&mut self, now: Instant, due: Due) {
+        match due {
+            Due::Session(session, alarm) => {
+                self.with(session, |session, wire| session.due(now, wire, alarm));
+            }
+            Due::Transaction(transaction, timer) => {
+                self.drive(now, transaction, Happening::Fired(timer));
+            }
+        }
+    }
+
+    fn flow_closed(&mut self, now: Instant, flow: FlowId) {
+        if flow == FlowId::NONE {
+            return;
+        }
+        for transaction in self.wire.transactions.on_flow(flow) {
+            self.drive(now, transaction, Happening::TransportLost);
+        }
+        let of_flow = (flow.0, SessionId(0))..=(flow.0, SessionId(u64::MAX));
+        let sessions: Vec<_> = self.by_flow.range(of_flow).map(|&(_, id)| id).collect();
+        for session in sessions {
+            self.with(session, |session, wire| session.flow_closed(now, wire));
+        }
+    }
+
+    /// Drives a transaction by something other than a message, and tells its session what came of it.
+    fn drive(&mut self, now: Instant, transaction: TransactionId, happening: Happening) {
+        let user = self.wire.transactions.get(transaction).and_then(|found| found.user);
+        // RFC 3261 §8.1.3.1.
+        let status = match self.wire.drive(now, transaction, happening) {
+            Told::Nothing | Told::Pass => return,
+            Told::Timeout => Status::REQUEST_TIMEOUT,
+            Told::Lost => Status::SERVICE_UNAVAILABLE,
+        };
+        if let Some(session) = user {
+            self.with(session, |session, wire| {
+                session.unanswered(now, wire, transaction, status);
+            });
+        }
+    }
+
+    /// Changes a session, and keeps the tables true. `false`: there is no such session.
+    fn with(&mut self, id: SessionId, change: impl FnOnce(&mut Session, &mut Wire)) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else {
+            return false;
+        };
+        let before = session.flow.id;
+        change(session, &mut self.wire);
+        let (after, is_gone, token) = (session.flow.id, session.is_gone(), session.token);
+        if is_gone {
+            session.disarm_all(&mut self.wire);
+            self.sessions.remove(&id);
+            self.by_token.remove(&token);
+        }
+        if before != after || is_gone {
+            self.by_flow.remove(&(before.0, id));
+        }
+        if before != after && !is_gone && after != FlowId::NONE {
+            self.by_flow.insert((after.0, id));
+        }
+        true
+    }
+
+    fn insert(&mut self, session: Session) {
+        if session.flow.id != FlowId::NONE {
+            self.by_flow.insert((session.flow.id.0, session.id));
+        }
+        self.by_token.insert(session.token, session.id);
+        self.sessions.insert(session.id, session);
     }
 }
 

@@ -164,25 +164,27 @@ impl Wire {
 
     // --- server transactions ---
 
-    /// Makes the transaction of an INVITE. `None`: no room, or it exists.
-    pub(crate) fn serve_invite(
+    /// Makes the transaction of a request that is answered later. `None`: no room, or it exists.
+    pub(crate) fn open(
         &mut self,
         request: &Request,
         flow: Flow,
-        user: SessionId,
+        user: Option<SessionId>,
         merge: Option<MergeKey>,
     ) -> Option<TransactionId> {
         let key = ServerKey::of(request)?;
         if self.is_full() || self.transactions.server(&key).is_some() {
             return None;
         }
-        let machine = Machine::ServerInvite(server_invite::State::Proceeding);
+        let machine = match request.method {
+            Method::Invite => Machine::ServerInvite(server_invite::State::Proceeding),
+            _ => Machine::ServerNonInvite(server_non_invite::State::Trying),
+        };
         let key = Key::Server(key, merge);
-        let user = Some(user);
         Some(self.transactions.insert(machine, key, flow, user, Bytes::new()))
     }
 
-    /// Sends an answer through its INVITE transaction; gives the bytes for the session's own repetitions.
+    /// Sends an answer through its transaction; gives the bytes for the session's own repetitions.
     pub(crate) fn respond(
         &mut self,
         now: Instant,
@@ -309,6 +311,20 @@ impl Wire {
         self.call(now, flow, request, user, true)
     }
 
+    /// Lets a transaction run out by itself: nobody waits for its answer any more.
+    pub(crate) fn orphan(&mut self, now: Instant, id: TransactionId) {
+        let wait = self.patience();
+        let Some(found) = self.transactions.get_mut(id) else {
+            return;
+        };
+        found.user = None;
+        let state = client_invite::State::Proceeding;
+        if matches!(&found.machine, Machine::ClientInvite(now, _) if *now == state) {
+            let due = Due::Transaction(id, Timer::B);
+            *found.place_of(Timer::B) = Some(self.wheel.arm(now + wait, due));
+        }
+    }
+
     // --- the machines ---
 
     /// Gives a transaction its input and does what its machine says.
@@ -348,6 +364,8 @@ impl Wire {
                             self.wheel.cancel(timer);
                         }
                     }
+                    // See `Wire::orphan`.
+                    Action::StopEnd if found.user.is_none() => {}
                     Action::StopEnd => {
                         if let Some(timer) = found.take_end() {
                             self.wheel.cancel(timer);

@@ -22,7 +22,10 @@ pub(crate) fn step(state: State, input: Input) -> Step<State> {
     match (state, input) {
         (Calling, Begin) => (Calling, &[Send, Start(Timer::A), Start(Timer::B)]),
         (Calling, Fired(Timer::A)) => (Calling, &[Send, Double(Timer::A)]),
-        (Calling, Fired(Timer::B)) => (Terminated, &[StopRetransmission, ReportTimeout]),
+        // In Proceeding, Timer B runs only where nobody waits for the answer any more.
+        (Calling | Proceeding, Fired(Timer::B)) => {
+            (Terminated, &[StopRetransmission, ReportTimeout])
+        }
         (Calling, Provisional) => (Proceeding, &[StopRetransmission, StopEnd, Pass]),
         (Proceeding, Provisional) => (Proceeding, &[Pass]),
         (Calling | Proceeding, Success) => {

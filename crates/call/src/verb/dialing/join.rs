@@ -119,7 +119,12 @@ impl Dialing {
         Step::Continue
     }
 
-    pub(super) fn acknowledged(&mut self, ctx: &mut Context, b: LegId, event: SessionEvent) -> Step {
+    pub(super) fn acknowledged(
+        &mut self,
+        ctx: &mut Context,
+        b: LegId,
+        event: SessionEvent,
+    ) -> Step {
         match event {
             SessionEvent::Confirmed { sdp: Some(sdp) } => {
                 self.state = State::Joining {

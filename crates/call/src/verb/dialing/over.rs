@@ -38,6 +38,10 @@ impl Dialing {
             let refusal = end.better(callee.refusal);
             callee.refusal = Some(refusal);
             if attempts.is_empty() {
+                if let (HangupSource::Callee, Some(status)) = (refusal.source, refusal.status) {
+                    // Of several attempts the refusal that counts is told.
+                    ctx.note_status(*leg, status);
+                }
                 ctx.end_leg(*leg, refusal);
                 callee.state = CalleeState::Over;
                 self.refusal = Some(refusal.better(self.refusal));

@@ -134,7 +134,13 @@ impl Dialing {
         }
     }
 
-    pub(super) fn rings(&mut self, ctx: &mut Context, id: LegId, status: Status, sdp: Option<Bytes>) -> Step {
+    pub(super) fn rings(
+        &mut self,
+        ctx: &mut Context,
+        id: LegId,
+        status: Status,
+        sdp: Option<Bytes>,
+    ) -> Step {
         let Some(leg) = self.leg_of_attempt(id) else {
             return Step::Continue;
         };

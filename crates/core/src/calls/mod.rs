@@ -1,0 +1,220 @@
+//! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
+//! are (`locate`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
+
+pub(crate) mod callback;
+pub mod dialect;
+mod egress;
+pub mod fetch;
+mod inbound;
+mod live;
+mod locate;
+mod orphan;
+mod record;
+mod stranger;
+mod task;
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use call::{Cause, Command, HangupSource, Input};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use store::{Account, Application, Flavor, Store};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::calls::callback::Outbox;
+use crate::calls::dialect::{AccountFacts, Dialects};
+use crate::calls::fetch::Fetcher;
+use crate::calls::live::Live;
+use crate::calls::locate::Locator;
+use crate::calls::record::Facts;
+use crate::calls::stranger::Strangers;
+use crate::registrar::Authenticator;
+use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+
+/// How long calls may take to end after they were told to.
+const LAST_WORDS: Duration = Duration::from_secs(15);
+
+/// All calls of this process; clones share them.
+#[derive(Clone)]
+pub struct Calls(Arc<Inner>);
+
+pub(crate) struct Inner {
+    settings: Arc<Settings>,
+    directory: Directory,
+    store: Store,
+    authenticator: Authenticator,
+    signalling: Signalling,
+    media: MediaHandle,
+    dialects: Dialects,
+    clock: Clock,
+    locator: Locator,
+    fetcher: Fetcher,
+    outbox: Outbox,
+    live: Live,
+    strangers: Strangers,
+    tasks: TaskTracker,
+    runtime: Handle,
+    draining: AtomicBool,
+    next_number: AtomicU64,
+    randomness: Mutex<StdRng>,
+}
+
+/// What calls are made of.
+pub(crate) struct Parts {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) directory: Directory,
+    pub(crate) location: Location,
+    pub(crate) store: Store,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) signalling: Signalling,
+    pub(crate) media: MediaHandle,
+    pub(crate) dialects: Dialects,
+    pub(crate) clock: Clock,
+}
+
+impl Calls {
+    /// Makes it; the tasks of calls run where this is called.
+    pub(crate) fn new(parts: Parts) -> Self {
+        let fetcher = Fetcher::new(Arc::clone(&parts.settings));
+        Self(Arc::new(Inner {
+            outbox: Outbox::new(
+                Arc::clone(&parts.settings),
+                parts.store.clone(),
+                fetcher.clone(),
+                parts.dialects.clone(),
+                parts.clock.clone(),
+            ),
+            locator: Locator {
+                settings: Arc::clone(&parts.settings),
+                directory: parts.directory.clone(),
+                location: parts.location,
+            },
+            fetcher,
+            live: Live::default(),
+            strangers: Strangers::new(parts.settings.strangers_per_minute),
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            draining: AtomicBool::new(false),
+            next_number: AtomicU64::new(1),
+            randomness: Mutex::new(StdRng::from_os_rng()),
+            settings: parts.settings,
+            directory: parts.directory,
+            store: parts.store,
+            authenticator: parts.authenticator,
+            signalling: parts.signalling,
+            media: parts.media,
+            dialects: parts.dialects,
+            clock: parts.clock,
+        }))
+    }
+
+    /// Tells a call what happened to one of its legs; never waits. A session that is not known is left aside.
+    pub fn session_event(&self, session: sip::SessionId, event: sip::SessionEvent) {
+        let (call, leg) = call::leg_of(session);
+        self.0.live.tell(call, Input::Leg { leg, event });
+    }
+
+    /// Tells a call that the stack has no room for one of its legs; never waits.
+    pub fn no_room(&self, session: sip::SessionId) {
+        let (call, leg) = call::leg_of(session);
+        self.0.live.tell(call, Input::LegRefused(leg));
+    }
+
+    /// Tells a call what happened to the media of one of its legs; never waits.
+    pub fn media_event(&self, event: media::Event) {
+        let session = match &event {
+            media::Event::Offered { session, .. }
+            | media::Event::Answered { session, .. }
+            | media::Event::Accepted { session, .. }
+            | media::Event::Refused { session, .. }
+            | media::Event::Silent { session, .. }
+            | media::Event::Closed { session, .. }
+            | media::Event::Unavailable { session } => *session,
+        };
+        let (call, _) = call::leg_of(sip::SessionId(session.0));
+        self.0.live.tell(call, Input::Media(event));
+    }
+
+    /// Counts the calls that are alive.
+    pub fn live(&self) -> usize {
+        self.0.live.len()
+    }
+
+    /// Takes no more calls, lets those in progress go on for so long, then ends them; returns when none is left.
+    pub async fn drain(&self, deadline: Duration) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        self.0.tasks.close();
+        if tokio::time::timeout(deadline, self.0.tasks.wait())
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        tracing::info!(calls = self.live(), "calls are ended");
+        self.0.live.command_all(&Command::HangUp {
+            cause: Cause::NormalHangup,
+            source: HangupSource::Platform,
+        });
+        if tokio::time::timeout(LAST_WORDS, self.0.tasks.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(calls = self.live(), "calls did not end in time");
+        }
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        self.0.outbox.clone()
+    }
+}
+
+impl Inner {
+    /// A source of random numbers for one call.
+    fn randomness(&self) -> StdRng {
+        let mut source = self
+            .randomness
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        StdRng::from_rng(&mut *source)
+    }
+
+    /// Whose call it is, and in which vendor's words its customer is spoken to.
+    fn facts(
+        &self,
+        account: &Account,
+        application: Option<Arc<Application>>,
+        flavor: Flavor,
+    ) -> Facts {
+        let flavor = application
+            .as_ref()
+            .map_or(flavor, |application| application.flavor);
+        let parent = account
+            .parent
+            .and_then(|parent| self.directory.account(parent));
+        Facts {
+            account_id: account.id,
+            application: application.as_ref().map(|application| application.id),
+            flavor,
+            dialect: self.dialects.of(flavor),
+            account: AccountFacts {
+                auth_id: account.auth_id.clone(),
+                main_auth_id: parent
+                    .map_or_else(|| account.auth_id.clone(), |parent| parent.auth_id.clone()),
+                auth_token: account.auth_token.clone(),
+                bandwidth_user: account.bandwidth_user.clone(),
+                public_url: self.settings.public_url.clone(),
+                application,
+            },
+        }
+    }
+}
+
+impl fmt::Debug for Calls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Calls({} live)", self.live())
+    }
+}

@@ -1,0 +1,293 @@
+//! The task that owns one call: it carries out what the call wants and tells it what happens, until it is over.
+//!
+//! Questions (documents, places) are asked side by side. Rows are written one batch after the other, so that the final row
+//! of a leg never comes before its first; the caller's hears of its first row by `Recorded`.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use call::{
+    Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId, Notice,
+    Output,
+};
+use store::{CallRow, CallbackRow};
+use tokio::task::JoinSet;
+
+use crate::calls::Inner;
+use crate::calls::callback;
+use crate::calls::dialect::DocumentError;
+use crate::calls::fetch::{FetchError, Fetcher, Refused};
+use crate::calls::live::Inbox;
+use crate::calls::locate::Asker;
+use crate::calls::record::{self, Facts};
+
+/// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
+const MEDIA_TRIES: u32 = 100;
+const MEDIA_PAUSE: Duration = Duration::from_millis(10);
+/// How often rows are tried to be written while the store is busy or away: about ten minutes.
+const WRITE_TRIES: u32 = 130;
+const LONGEST_WRITE_PAUSE: Duration = Duration::from_secs(5);
+
+/// One call and what it needs.
+pub(crate) struct Task {
+    pub(crate) calls: Arc<Inner>,
+    pub(crate) call: Call,
+    pub(crate) number: CallNumber,
+    pub(crate) shard: u8,
+    pub(crate) inbox: Inbox,
+    pub(crate) facts: Facts,
+    pub(crate) extra: serde_json::Value,
+    pub(crate) asker: Asker,
+}
+
+/// Rows that travel together.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<CallRow>,
+    callbacks: Vec<CallbackRow>,
+    recorded: Vec<LegId>,
+}
+
+/// What the call waits for.
+#[derive(Default)]
+struct Waiting {
+    /// Answers to questions.
+    answers: JoinSet<Input>,
+    /// The batch that is being written; at most one.
+    write: JoinSet<Vec<LegId>>,
+    /// What is to be written next.
+    next: Batch,
+    /// What is already known and must be told.
+    known: VecDeque<Input>,
+}
+
+impl Task {
+    /// Runs the call until it is over and all its rows are written.
+    pub(crate) async fn run(mut self) {
+        let mut waiting = Waiting::default();
+        tracing::info!(
+            call.id = self.number.0,
+            account.id = self.facts.account_id,
+            "a call begins"
+        );
+        loop {
+            self.carry_out(&mut waiting).await;
+            self.start_write(&mut waiting);
+            if self.call.is_over() {
+                break;
+            }
+            let Some(input) = self.next(&mut waiting).await else {
+                break;
+            };
+            self.tell(input);
+            if self.inbox.was_overrun() {
+                self.tell(Input::Command(Command::HangUp {
+                    cause: Cause::InternalError,
+                    source: HangupSource::Error,
+                }));
+            }
+        }
+        self.calls.live.close(self.number);
+        while waiting.write.join_next().await.is_some() {
+            self.start_write(&mut waiting);
+        }
+        tracing::info!(call.id = self.number.0, "a call is over");
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.call.handle(self.calls.clock.now(), input);
+    }
+
+    /// Waits for whatever happens next.
+    async fn next(&mut self, waiting: &mut Waiting) -> Option<Input> {
+        loop {
+            if let Some(known) = waiting.known.pop_front() {
+                return Some(known);
+            }
+            let due = self.call.poll_timeout();
+            let sleep = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                input = self.inbox.next() => return input,
+                Some(Ok(answer)) = waiting.answers.join_next() => return Some(answer),
+                Some(written) = waiting.write.join_next() => {
+                    let recorded = written.unwrap_or_default();
+                    waiting.known.extend(recorded.into_iter().map(Input::Recorded));
+                    self.start_write(waiting);
+                }
+                () = sleep => return Some(Input::Due),
+            }
+        }
+    }
+
+    /// Carries out all that the call wants.
+    async fn carry_out(&mut self, waiting: &mut Waiting) {
+        while let Some(output) = self.call.poll_output() {
+            match output {
+                Output::Sip(command) => {
+                    // A shard that is gone takes its sessions along.
+                    if self
+                        .calls
+                        .signalling
+                        .deliver(self.shard, command)
+                        .await
+                        .is_err()
+                    {
+                        tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
+                    }
+                }
+                Output::Media(command) => self.media(command, waiting).await,
+                Output::Fetch(fetch) if fetch.wants_document => self.fetch(fetch, waiting),
+                Output::Fetch(fetch) => self.notify(
+                    &Notice {
+                        link: fetch.link,
+                        occasion: fetch.occasion,
+                        about: fetch.about,
+                    },
+                    waiting,
+                ),
+                Output::Locate { query, target, .. } => {
+                    let (calls, asker) = (Arc::clone(&self.calls), self.asker.clone());
+                    waiting.answers.spawn(async move {
+                        let now = calls.clock.now().wall;
+                        let outcome = calls.locator.locate(now, &asker, &target).await;
+                        Input::Located { query, outcome }
+                    });
+                }
+                Output::Notify(notice) => self.notify(&notice, waiting),
+                Output::Record(leg) => {
+                    waiting
+                        .next
+                        .rows
+                        .push(record::live_row(&self.facts, &self.extra, &leg));
+                    waiting.next.recorded.push(leg.leg);
+                }
+                Output::Cdr(cdr) => {
+                    waiting
+                        .next
+                        .rows
+                        .push(record::final_row(&self.facts, &self.extra, &cdr));
+                }
+                Output::Over => (),
+            }
+        }
+    }
+
+    fn notify(&self, notice: &Notice, waiting: &mut Waiting) {
+        let now = self.calls.clock.now().wall;
+        waiting
+            .next
+            .callbacks
+            .push(callback::row(&self.facts, now, notice));
+    }
+
+    /// Gives the plane a command. A plane that stays too busy has failed the leg.
+    async fn media(&mut self, mut command: media::Command, waiting: &mut Waiting) {
+        for _ in 0..MEDIA_TRIES {
+            match self.calls.media.send(command) {
+                Ok(()) => return,
+                Err(back) => command = back,
+            }
+            tokio::time::sleep(MEDIA_PAUSE).await;
+        }
+        tracing::warn!(call.id = self.number.0, "the media plane takes no commands");
+        let failed = match command {
+            media::Command::Offer { session, .. }
+            | media::Command::Remote { session, .. }
+            | media::Command::Answer { session, .. } => media::Event::Unavailable { session },
+            media::Command::Close { session } => media::Event::Closed {
+                session,
+                stats: media::Stats::default(),
+            },
+            media::Command::Bridge { .. } | media::Command::Unbridge { .. } => return,
+        };
+        waiting.known.push_back(Input::Media(failed));
+    }
+
+    fn fetch(&self, fetch: Fetch, waiting: &mut Waiting) {
+        let (fetcher, facts) = (self.calls.fetcher.clone(), self.facts.clone());
+        waiting.answers.spawn(async move {
+            let outcome = document(&fetcher, &facts, &fetch).await;
+            Input::Fetched {
+                fetch: fetch.id,
+                outcome,
+            }
+        });
+    }
+
+    /// Starts writing what is to be written, unless a batch is on its way.
+    fn start_write(&self, waiting: &mut Waiting) {
+        let idle = waiting.next.rows.is_empty() && waiting.next.callbacks.is_empty();
+        if idle || !waiting.write.is_empty() {
+            return;
+        }
+        let batch = std::mem::take(&mut waiting.next);
+        waiting.write.spawn(write(Arc::clone(&self.calls), batch));
+    }
+}
+
+/// Writes a batch, again while the store is busy; returns the legs whose rows are on disk.
+async fn write(calls: Arc<Inner>, batch: Batch) -> Vec<LegId> {
+    let mut pause = Duration::from_millis(50);
+    for _ in 0..WRITE_TRIES {
+        let written = calls
+            .store
+            .put_calls(batch.rows.clone(), batch.callbacks.clone())
+            .await;
+        let Err(error) = written else {
+            if !batch.callbacks.is_empty() {
+                calls.outbox.wake();
+            }
+            return batch.recorded;
+        };
+        tracing::warn!(%error, "the rows of a call are not written");
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2).min(LONGEST_WRITE_PAUSE);
+    }
+    tracing::error!(
+        rows = batch.rows.len(),
+        callbacks = batch.callbacks.len(),
+        "the rows of a call are lost"
+    );
+    Vec::new()
+}
+
+/// Asks the customer's server for a document and reads it.
+async fn document(
+    fetcher: &Fetcher,
+    facts: &Facts,
+    fetch: &Fetch,
+) -> Result<call::Document, FetchFailure> {
+    let payload = facts
+        .dialect
+        .payload(&facts.account, &fetch.about, &fetch.occasion);
+    let profile = facts.dialect.profile();
+    let answer = fetcher
+        .fetch(&fetch.link.url, fetch.link.method, &payload, profile)
+        .await;
+    let answer = answer.map_err(|error| {
+        tracing::info!(%error, "no document");
+        match error {
+            FetchError::Refused(Refused::NotUrl | Refused::Scheme) => FetchFailure::BadUrl,
+            FetchError::TooLong => FetchFailure::BadXml,
+            _ => FetchFailure::Unreachable,
+        }
+    })?;
+    let document =
+        facts
+            .dialect
+            .document(&answer.body, answer.content_type.as_deref(), &answer.url);
+    document.map_err(|error| {
+        tracing::info!(%error, "no document");
+        match error {
+            DocumentError::Xml(_) => FetchFailure::BadXml,
+            DocumentError::Url(_) => FetchFailure::BadUrl,
+            DocumentError::Method(_) => FetchFailure::BadMethod,
+        }
+    })
+}

@@ -1,0 +1,154 @@
+//! `Core`: made from its parts, ended in reverse.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sip::FlowId;
+use store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::calls::{Calls, Parts};
+use crate::registrar::{Authenticator, Location, Registrar};
+use crate::{Clock, Dialects, Directory, Error, MediaHandle, Settings, Signalling, Uas};
+
+/// How often expired bindings and nonces are removed.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// Everything that decides, over one store.
+#[derive(Debug)]
+pub struct Core {
+    /// Accounts, domains, applications, endpoints.
+    pub directory: Directory,
+    /// Decides about REGISTER.
+    pub registrar: Arc<Registrar>,
+    /// The calls.
+    pub calls: Calls,
+    /// Is asked about each request outside of a dialog.
+    pub uas: Uas,
+    /// What the operator set.
+    pub settings: Arc<Settings>,
+    clock: Clock,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Core {
+    /// Reads what the store holds, closes what an earlier process left open, and starts the tasks in the background.
+    pub async fn start(
+        settings: Settings,
+        store: Store,
+        signalling: Signalling,
+        media: MediaHandle,
+        dialects: Dialects,
+        clock: Clock,
+    ) -> Result<Arc<Core>, Error> {
+        let settings = Arc::new(settings);
+        let now = clock.now();
+        let location = Location::new(store.clone());
+        let directory = Directory::load(
+            store.clone(),
+            Arc::clone(&settings),
+            location.clone(),
+            clock.clone(),
+        )
+        .await?;
+        let bindings = location.load(now.wall).await?;
+        tracing::info!(
+            endpoints = directory.len(),
+            bindings,
+            "the directory is loaded"
+        );
+        // Another key for each start: what was proved to an earlier process cannot be replayed to this one, whose table
+        // of uses is empty.
+        let key = store
+            .key()
+            .derive(&format!("nonces {}", now.wall.as_nanosecond()));
+        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let registrar = Arc::new(Registrar::new(
+            Arc::clone(&settings),
+            directory.clone(),
+            location.clone(),
+            authenticator.clone(),
+            signalling.clone(),
+        ));
+        let calls = Calls::new(Parts {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            location: location.clone(),
+            store,
+            authenticator: authenticator.clone(),
+            signalling,
+            media,
+            dialects,
+            clock: clock.clone(),
+        });
+        calls.close_orphans().await?;
+        let uas = Uas::new(
+            Arc::clone(&settings),
+            directory.clone(),
+            Arc::clone(&registrar),
+            calls.clone(),
+            authenticator.clone(),
+        );
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(calls.outbox().run(stop.clone()));
+        tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
+        Ok(Arc::new(Core {
+            directory,
+            registrar,
+            calls,
+            uas,
+            settings,
+            clock,
+            tasks,
+            stop,
+        }))
+    }
+
+    /// Tells the time as the core sees it.
+    pub fn now(&self) -> call::Now {
+        self.clock.now()
+    }
+
+    /// Removes the bindings of a stream connection that is gone.
+    pub fn flow_closed(&self, flow: FlowId) {
+        self.registrar.flow_closed(flow);
+    }
+
+    /// Counts the endpoints that have bindings, those that just expired included.
+    pub fn bindings(&self) -> usize {
+        self.registrar.location().len()
+    }
+
+    /// Takes no more calls, gives those in progress so much time, then ends them.
+    pub async fn drain(&self, deadline: Duration) {
+        self.calls.drain(deadline).await;
+    }
+
+    /// Stops the tasks in the background; callbacks that are not told yet are told after the next start.
+    pub async fn stop(&self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+async fn sweep(
+    location: Location,
+    authenticator: Authenticator,
+    clock: Clock,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => (),
+        }
+        let now = clock.now();
+        authenticator.sweep(&now);
+        location.sweep(now.wall).await;
+    }
+}

@@ -1,0 +1,97 @@
+//! What the layer above asks for: RFC 3261 §8.2.7, §13.2.1, §13.3.1.
+
+use std::time::Instant;
+
+use crate::invite::{Call, Session};
+use crate::stack::{Command, Event, Output, SessionId, Stack};
+use crate::transaction::key::MergeKey;
+use crate::{Flow, Request, Status};
+
+impl Stack {
+    pub(super) fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Reply { flow, response } => self.wire.reply(flow, response),
+            Command::Accept {
+                session,
+                request,
+                flow,
+            } => self.accept(now, session, request, flow),
+            Command::Invite {
+                session,
+                to,
+                from,
+                to_value,
+                sdp,
+                headers,
+                contact_user,
+            } => {
+                let call = Call {
+                    to,
+                    from,
+                    to_value,
+                    sdp,
+                    headers,
+                    contact_user,
+                };
+                self.invite(now, session, call);
+            }
+            Command::Ring { session, .. }
+            | Command::Answer { session, .. }
+            | Command::Refuse { session, .. }
+            | Command::Reinvite { session, .. }
+            | Command::Hangup { session, .. } => {
+                self.with(session, |session, wire| session.command(now, wire, command));
+            }
+        }
+    }
+
+    fn accept(&mut self, now: Instant, id: SessionId, request: Request, flow: Flow) {
+        if self.has_no_room() {
+            let status = Status::SERVICE_UNAVAILABLE;
+            self.wire.reject(flow, &request, status, "");
+            self.no_room(id);
+            return;
+        }
+        // A number in use, or an INVITE that has its session already: the copy of it was accepted twice.
+        if self.sessions.contains_key(&id) {
+            return;
+        }
+        let merge = MergeKey::of(&request);
+        let Some(transaction) = self.wire.open(&request, flow, Some(id), merge) else {
+            self.no_room(id);
+            return;
+        };
+        let trying = request.respond(Status::TRYING);
+        self.wire.respond(now, transaction, trying);
+        let token = self.wire.draw();
+        match Session::incoming(id, token, flow, request, transaction) {
+            Some(session) => self.insert(session),
+            None => {
+                self.wire.drop_transaction(transaction);
+                self.no_room(id);
+            }
+        }
+    }
+
+    fn invite(&mut self, now: Instant, id: SessionId, call: Call) {
+        if self.sessions.contains_key(&id) {
+            return;
+        }
+        if self.has_no_room() {
+            self.no_room(id);
+            return;
+        }
+        let token = self.wire.draw();
+        let session = Session::outgoing(now, &mut self.wire, id, token, call);
+        self.insert(session);
+    }
+
+    fn has_no_room(&self) -> bool {
+        self.sessions.len() >= self.wire.config.max_sessions || self.wire.is_full()
+    }
+
+    fn no_room(&mut self, session: SessionId) {
+        let event = Event::NoRoom { session };
+        self.wire.outputs.push_back(Output::Event(event));
+    }
+}

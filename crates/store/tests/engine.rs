@@ -1,0 +1,369 @@
+//! The writer: batches, outcomes, crashes.
+
+#[expect(dead_code, reason = "each test file uses its share")]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::{Directory, account, at, binding, endpoint, in_memory, key};
+use store::{Binding, BindingChange, Error, SealKey, Store};
+use tokio::sync::{mpsc, oneshot};
+
+async fn change(store: &Store, changes: Vec<BindingChange>) -> store::Result<()> {
+    let (tell, told) = oneshot::channel();
+    store.change_bindings(
+        changes,
+        Box::new(move |outcome| tell.send(outcome).expect("the test listens")),
+    )?;
+    told.await.expect("the outcome is told")
+}
+
+async fn bindings(store: &Store) -> Vec<Binding> {
+    let mut all = Vec::new();
+    store
+        .load_bindings(|binding| all.push(binding))
+        .await
+        .expect("bindings are read");
+    all
+}
+
+async fn with_endpoints(store: &Store, count: i64) {
+    let (one, domain) = account(1);
+    store
+        .insert_account(one, domain)
+        .await
+        .expect("the account is new");
+    for id in 1..=count {
+        store
+            .insert_endpoint(endpoint(id, 1, &format!("user{id}")))
+            .await
+            .expect("the endpoint is new");
+    }
+}
+
+#[tokio::test]
+async fn a_binding_comes_back_as_it_was_put() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 1).await;
+    let put = binding(1, "a");
+    change(&store, vec![BindingChange::Put(put.clone())])
+        .await
+        .unwrap();
+    assert_eq!(bindings(&store).await, [put]);
+}
+
+#[tokio::test]
+async fn a_thousand_changes_at_once_are_all_told_and_all_there() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 1).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for number in 0..1000 {
+        let tell = tell.clone();
+        let put = BindingChange::Put(binding(1, &format!("{number:04}")));
+        store
+            .change_bindings(
+                vec![put],
+                Box::new(move |outcome| tell.send(outcome).unwrap()),
+            )
+            .unwrap();
+    }
+    for _ in 0..1000 {
+        told.recv().await.unwrap().unwrap();
+    }
+    assert_eq!(bindings(&store).await.len(), 1000);
+}
+
+#[tokio::test]
+async fn changes_of_one_batch_have_the_effect_of_their_order() {
+    let store = in_memory().await;
+    with_endpoints(&store, 2).await;
+    let delete = |key: &str| BindingChange::Delete {
+        endpoint: 1,
+        key: key.into(),
+    };
+    let put = |key: &str, cseq| {
+        BindingChange::Put(Binding {
+            cseq,
+            ..binding(1, key)
+        })
+    };
+    change(&store, vec![put("old", 1), put("stays", 1)])
+        .await
+        .unwrap();
+    let changes = vec![
+        put("a", 1),
+        put("a", 2),
+        delete("old"),
+        put("b", 1),
+        delete("b"),
+        delete("c"),
+        put("c", 3),
+    ];
+    change(&store, changes).await.unwrap();
+    let kept = |all: Vec<Binding>| {
+        all.into_iter()
+            .map(|binding| (binding.key, binding.cseq))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        kept(bindings(&store).await),
+        [("a".into(), 2), ("c".into(), 3), ("stays".into(), 1)]
+    );
+    change(
+        &store,
+        vec![
+            put("d", 1),
+            BindingChange::DeleteAll { endpoint: 1 },
+            put("e", 5),
+        ],
+    )
+    .await
+    .unwrap();
+    assert_eq!(kept(bindings(&store).await), [("e".into(), 5)]);
+}
+
+#[tokio::test]
+async fn a_refused_job_does_not_undo_its_neighbours() {
+    let store = in_memory().await;
+    with_endpoints(&store, 1).await;
+    let jobs = (2..102).map(|id| {
+        let store = store.clone();
+        // Every other one has a name that is taken.
+        let user = if id % 2 == 0 {
+            "user1".to_owned()
+        } else {
+            format!("user{id}")
+        };
+        async move { store.insert_endpoint(endpoint(id, 1, &user)).await }
+    });
+    let outcomes = futures_util::future::join_all(jobs).await;
+    for (id, outcome) in (2..102).zip(outcomes) {
+        match outcome {
+            Ok(()) => assert_eq!(id % 2, 1),
+            Err(Error::Taken { columns }) => assert_eq!(
+                (id % 2, columns.as_str()),
+                (0, "endpoint.domain, endpoint.user")
+            ),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert_eq!(
+        store
+            .count_endpoints(&store::EndpointFilter {
+                account: 1,
+                ..Default::default()
+            })
+            .await
+            .unwrap(),
+        51
+    );
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_the_store_died_without_closing() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 20).await;
+    let acknowledged = Arc::new(AtomicUsize::new(0));
+    let (tell, mut told) = mpsc::unbounded_channel();
+    for number in 0..500 {
+        let (tell, acknowledged) = (tell.clone(), Arc::clone(&acknowledged));
+        let put = BindingChange::Put(binding(1, &format!("{number:04}")));
+        let completion = Box::new(move |outcome: store::Result<()>| {
+            if outcome.is_ok() {
+                acknowledged.fetch_add(1, Ordering::SeqCst);
+            }
+            let _ = tell.send(());
+        });
+        store.change_bindings(vec![put], completion).unwrap();
+    }
+    told.recv().await.unwrap();
+    // The files as they are at this moment are what a killed process leaves.
+    let seen = acknowledged.load(Ordering::SeqCst);
+    let remains = Directory::new();
+    for name in ["offhook.db", "offhook.db-wal"] {
+        std::fs::copy(directory.path().join(name), remains.path().join(name)).unwrap();
+    }
+    drop(store);
+    let store = remains.open().await;
+    assert!(bindings(&store).await.len() >= seen && seen > 0);
+    let filter = store::EndpointFilter {
+        account: 1,
+        ..Default::default()
+    };
+    assert_eq!(store.count_endpoints(&filter).await.unwrap(), 20);
+}
+
+#[tokio::test]
+async fn closing_writes_what_waits_and_refuses_what_comes_later() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 1).await;
+    for number in 0..300 {
+        let put = BindingChange::Put(binding(1, &format!("{number:04}")));
+        store
+            .change_bindings(vec![put], Box::new(|outcome| outcome.unwrap()))
+            .unwrap();
+    }
+    store.close().await;
+    let late = store.change_bindings(
+        vec![BindingChange::Put(binding(1, "late"))],
+        Box::new(|_| ()),
+    );
+    assert!(matches!(late, Err(Error::Closed)));
+    assert!(matches!(store.delete_endpoint(1).await, Err(Error::Closed)));
+    assert_eq!(bindings(&directory.open().await).await.len(), 300);
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_what_it_took_is_written() {
+    let store = in_memory().await;
+    with_endpoints(&store, 1).await;
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let mut taken = 0;
+    // The writer shares this test's only thread: nothing is written before the test waits.
+    let refused = loop {
+        let tell = tell.clone();
+        let put = BindingChange::Put(binding(1, &format!("{taken:05}")));
+        match store.change_bindings(
+            vec![put],
+            Box::new(move |outcome| tell.send(outcome).unwrap()),
+        ) {
+            Ok(()) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert!(matches!(refused, Error::Busy));
+    assert_eq!(taken, 8192);
+    for _ in 0..taken {
+        told.recv().await.unwrap().unwrap();
+    }
+    assert_eq!(store.count_bindings().await.unwrap(), 8192);
+}
+
+#[tokio::test]
+async fn a_deleted_endpoint_takes_its_bindings_along_even_those_of_the_same_batch() {
+    let store = in_memory().await;
+    with_endpoints(&store, 2).await;
+    let (put, delete) = tokio::join!(
+        change(&store, vec![BindingChange::Put(binding(1, "a"))]),
+        store.delete_endpoint(1)
+    );
+    put.unwrap();
+    assert!(delete.unwrap());
+    assert_eq!(bindings(&store).await, []);
+    assert!(!store.delete_endpoint(1).await.unwrap());
+}
+
+#[tokio::test]
+async fn bindings_without_an_endpoint_are_gone_after_a_restart() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 1).await;
+    change(
+        &store,
+        vec![
+            BindingChange::Put(binding(1, "a")),
+            BindingChange::Put(binding(99, "a")),
+        ],
+    )
+    .await
+    .unwrap();
+    store.close().await;
+    let left = bindings(&directory.open().await).await;
+    assert_eq!(
+        left.iter()
+            .map(|binding| binding.endpoint)
+            .collect::<Vec<_>>(),
+        [1]
+    );
+}
+
+#[tokio::test]
+async fn lapsed_bindings_are_swept() {
+    let store = in_memory().await;
+    with_endpoints(&store, 1).await;
+    let lapsed = Binding {
+        expires_at: at(10),
+        ..binding(1, "a")
+    };
+    change(
+        &store,
+        vec![
+            BindingChange::Put(lapsed),
+            BindingChange::Put(binding(1, "b")),
+        ],
+    )
+    .await
+    .unwrap();
+    assert_eq!(store.sweep_bindings(at(10)).await.unwrap(), 1);
+    assert_eq!(store.count_bindings().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn another_key_is_refused_at_once() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    store.close().await;
+    let other = SealKey::new(&[8; 32]).unwrap();
+    assert!(matches!(
+        directory.open_with(other).await,
+        Err(Error::WrongKey)
+    ));
+    assert!(directory.open_with(key()).await.is_ok());
+}
+
+#[tokio::test]
+async fn no_secret_is_in_the_files_in_clear() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    with_endpoints(&store, 3).await;
+    let mut changed = endpoint(1, 1, "user1");
+    changed.password = store::Secret::new("CLEAR-new-password");
+    assert!(store.update_endpoint(changed).await.unwrap());
+    for name in ["offhook.db", "offhook.db-wal"] {
+        let bytes = std::fs::read(directory.path().join(name)).unwrap();
+        assert!(!bytes.windows(5).any(|window| window == b"CLEAR"), "{name}");
+    }
+    let read = store.endpoint(1).await.unwrap().unwrap();
+    assert_eq!(read.password.expose(), "CLEAR-new-password");
+    let found = store
+        .account_by_bandwidth_token("t-CLEAR-1")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.bandwidth_secret.expose(), "CLEAR-secret-1");
+    assert!(
+        store
+            .account_by_bandwidth_token("t-CLEAR-2")
+            .await
+            .unwrap()
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn the_key_file_is_made_once_and_only_for_its_owner() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = Directory::new();
+    let path = directory.path().join("keys").join("seal.key");
+    let first = SealKey::from_file_or_create(&path).unwrap();
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let second = SealKey::from_file_or_create(&path).unwrap();
+    assert_eq!(first.derive("test"), second.derive("test"));
+    assert_eq!(
+        std::fs::read_dir(path.parent().unwrap()).unwrap().count(),
+        1
+    );
+    std::fs::write(&path, "nonsense").unwrap();
+    assert!(matches!(
+        SealKey::from_file_or_create(&path),
+        Err(Error::Key { .. })
+    ));
+}
