@@ -89,7 +89,7 @@ def test_an_unknown_key_is_refused_with_the_nearest_right_name():
         done = run("check-config", "--config", file.name)
     assert done.returncode != 0 and "lissten" in done.stderr and "http.listen" in done.stderr
     done = run("check-config", environment={"OFFHOOK_HTTP__LISTTEN": "127.0.0.1:0"})
-    assert done.returncode != 0 and "http.listen" in done.stderr
+    assert done.returncode != 0 and "OFFHOOK_HTTP__LISTEN`" in done.stderr
 
 
 def test_check_config_shows_the_environment_over_the_file():
@@ -130,7 +130,7 @@ def test_a_tenant_cannot_see_or_touch_anothers_endpoint():
                 **settings, "OFFHOOK_STORE__KEY_FILE": str(next(p for p in server.data_dir.iterdir() if p.suffix == ".key"))})
             assert made.returncode == 0, made.stderr
             auth_id = re.search(r"MA[A-Z0-9]{18}", made.stdout).group()
-            token = re.search(r"auth_token\W+(\S+)", made.stdout).group(1).strip('",')
+            token = re.search(r"auth token\s+(\S+)", made.stdout).group(1)
             stranger = lambda method, account, path, **k: requests.request(  # noqa: E731
                 method, f"{server.base_url}/v1/Account/{account}{path}", auth=(auth_id, token), timeout=5, **k)
             assert stranger("GET", auth_id, "/Endpoint/").json()["objects"] == []

@@ -101,4 +101,4 @@ def test_finished_calls_are_listed(client):
 def test_a_wrong_token_is_refused(client, shared_server, monkeypatch):
     stranger = plivo.RestClient(shared_server.api["auth_id"], "0" * 40)
     with pytest.raises(AuthenticationError):
-        stranger.endpoints.list()
+        stranger.endpoints.get("41827364509182")

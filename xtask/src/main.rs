@@ -6,6 +6,8 @@ mod docs;
 mod rfc;
 mod tree;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -34,12 +36,22 @@ enum Command {
     Bench(bench::Arguments),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<()> {
     let root = tree::root();
-    match Arguments::parse().command {
+    match command {
         Command::Check => check::run(&root),
         Command::Docs => docs::run(&root),
-        Command::Rfc { number } => rfc::run(&root, number),
-        Command::Bench(arguments) => bench::run(&root, &arguments),
+        Command::Rfc { number } => rfc::run(&root, *number),
+        Command::Bench(arguments) => bench::run(&root, arguments),
     }
 }

@@ -94,10 +94,7 @@ fn cited(text: &str) -> Vec<Section> {
             continue;
         };
         let mut rest = &rest[digits..];
-        loop {
-            let Some(section) = rest.trim_start_matches([',', ' ']).strip_prefix('§') else {
-                break;
-            };
+        while let Some(section) = rest.trim_start_matches([',', ' ']).strip_prefix('§') {
             let end = section
                 .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '.')
                 .unwrap_or(section.len());

@@ -4,7 +4,7 @@
 //! to their media ([`media::Event`]) and the answers to its questions; its outputs are commands, questions and records.
 //! `handle` makes one change, then `poll_output` is drained, then `poll_timeout` tells when [`Input::Due`] is due.
 //!
-//! What holds at every moment, and is proved by `tests/races.rs`:
+//! What holds at every moment, and is proved by `tests/ladders/model.rs`:
 //! - every leg that starts leaves exactly one [`Cdr`]; the caller's leg leaves exactly one [`Occasion::Hangup`];
 //! - every media session that was opened is closed, and no command goes to a leg that is gone;
 //! - nothing answers the caller before the row of its leg is on disk ([`Input::Recorded`]);

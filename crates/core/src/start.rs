@@ -118,7 +118,7 @@ impl Core {
 
     /// Counts the endpoints that have bindings, those that just expired included.
     pub fn bindings(&self) -> usize {
-        self.registrar.location().len()
+        self.registrar.location().count()
     }
 
     /// Takes no more calls, gives those in progress so much time, then ends them.

@@ -534,3 +534,24 @@ async fn what_is_not_served_is_refused_before_anybody_is_asked_for_a_password() 
         Some("nothingSupportsThis")
     );
 }
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_answered_503_and_nothing_is_bound() {
+    let mut world = World::new().await;
+    let alice = world.endpoint("alice").await;
+    world.store.close().await;
+    let first = register("alice", 1, CONTACT);
+    let challenge = world.send(&first, udp(5060)).await.reply();
+    let proof = prove(&challenge, "alice", PASSWORD, 1, &first);
+    let proved = with_proof(&first, proof);
+    // The same request may come again as it is: it is not taken for a replay.
+    for _ in 0..2 {
+        let refused = world.send(&proved, udp(5060)).await.reply();
+        assert_eq!(refused.status.0, 503);
+        assert_eq!(
+            refused.headers.get(&Name::RetryAfter).map(|value| &**value),
+            Some("2")
+        );
+    }
+    assert_eq!(world.bindings(&alice), []);
+}

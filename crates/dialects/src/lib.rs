@@ -50,3 +50,73 @@ pub fn dialect(flavor: Flavor) -> Arc<dyn Dialect> {
         Flavor::Bandwidth => Arc::new(bandwidth::Bandwidth),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+    use std::time::Duration;
+
+    use axum::body::to_bytes;
+    use offhook_core::{Barred, Error, Why};
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Every reason of the core, so that the compiler asks for a new one here too.
+    fn reasons() -> Vec<Error> {
+        let wait = Duration::from_millis(1500);
+        let all = vec![
+            Error::NotFound { what: "account" },
+            Error::NotFound { what: "domain" },
+            Error::NotFound { what: "application" },
+            Error::NotFound { what: "endpoint" },
+            Error::NotFound { what: "call" },
+            Error::Invalid { field: "application", why: Why::NotValid("unknown".into()) },
+            Error::Invalid { field: "user", why: Why::Missing },
+            Error::Invalid { field: "label", why: Why::NotValid("too long".into()) },
+            Error::Conflict { what: "endpoint", value: "desk".into() },
+            Error::Conflict { what: "domain", value: "acme".into() },
+            Error::Unauthorized,
+            Error::Forbidden { why: Barred::DomainLimit },
+            Error::Forbidden { why: Barred::AccountDisabled },
+            Error::TooMany { retry_after: wait },
+            Error::Unavailable { retry_after: wait },
+            Error::Internal { id: Uuid::nil() },
+        ];
+        for error in &all {
+            match error {
+                Error::NotFound { .. } | Error::Invalid { .. } | Error::Conflict { .. } | Error::Unauthorized => {}
+                Error::Forbidden { why: Barred::DomainLimit | Barred::AccountDisabled } => {}
+                Error::TooMany { .. } | Error::Unavailable { .. } | Error::Internal { .. } => {}
+            }
+        }
+        all
+    }
+
+    #[tokio::test]
+    async fn every_reason_has_its_words_in_every_dialect() {
+        let mut table = String::new();
+        for error in reasons() {
+            writeln!(table, "{error:?}").unwrap();
+            let faces = [
+                ("plivo", plivo::refusal(error.clone())),
+                ("vobiz", vobiz::refusal(error.clone())),
+                ("bandwidth", bandwidth::refusal(error)),
+            ];
+            for (name, response) in faces {
+                let (parts, body) = response.into_parts();
+                let body = to_bytes(body, usize::MAX).await.unwrap();
+                let mut body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+                if let Some(id) = body.get_mut("api_id") {
+                    *id = "…".into();
+                }
+                if let Some(body) = body.as_object_mut() {
+                    body.remove("details").filter(|details| details.is_object()).map(|kept| body.insert("details".into(), kept));
+                }
+                let retry = parts.headers.get("retry-after").map_or(String::new(), |value| format!(" (retry after {value:?})"));
+                writeln!(table, "  {name:9} {}{retry} {body}", parts.status.as_u16()).unwrap();
+            }
+        }
+        insta::assert_snapshot!(table);
+    }
+}

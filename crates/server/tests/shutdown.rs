@@ -9,6 +9,7 @@ use offhook::run::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -62,7 +63,8 @@ async fn a_server_without_calls_ends_at_once_and_closes_what_is_open() {
     let addresses = server.addresses.clone();
     let (end, ended) = oneshot::channel::<()>();
     let mut ended = Some(ended);
-    let running = tokio::task::spawn(server.serve_until(async move || match ended.take() {
+    let mut running = JoinSet::new();
+    running.spawn(server.serve_until(async move || match ended.take() {
         Some(ended) => drop(ended.await),
         None => std::future::pending().await,
     }));
@@ -125,9 +127,10 @@ async fn a_server_without_calls_ends_at_once_and_closes_what_is_open() {
         .await
         .expect("written");
     end.send(()).expect("a running server");
-    let outcome = tokio::time::timeout(PATIENCE, running)
+    let outcome = tokio::time::timeout(PATIENCE, running.join_next())
         .await
         .expect("in time")
+        .expect("a task")
         .expect("no panic");
     outcome.expect("a clean end");
     assert_eq!(read(&mut stream).await, "");

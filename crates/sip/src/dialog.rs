@@ -77,12 +77,16 @@ impl Dialog {
         };
         let cseq = format!("{number} {method}");
         let mut request = Request::new(method, uri);
-        request.headers.push(Name::MaxForwards, Text::from_static("70"));
+        request
+            .headers
+            .push(Name::MaxForwards, Text::from_static("70"));
         for hop in self.route.iter().skip(usize::from(strict.is_some())) {
             request.headers.push(Name::Route, hop.clone());
         }
         if strict.is_some() {
-            request.headers.push(Name::Route, format!("<{}>", self.target));
+            request
+                .headers
+                .push(Name::Route, format!("<{}>", self.target));
         }
         request.headers.push(Name::From, self.local.clone());
         request.headers.push(Name::To, self.remote.clone());
@@ -130,7 +134,9 @@ mod tests {
 
     fn invite() -> Request {
         let mut invite = Request::new(Method::Invite, "sip:bob@biloxi.com");
-        invite.headers.push(Name::From, "Alice <sip:alice@atlanta.com>;tag=88sja8x");
+        invite
+            .headers
+            .push(Name::From, "Alice <sip:alice@atlanta.com>;tag=88sja8x");
         invite.headers.push(Name::To, "Bob <sip:bob@biloxi.com>");
         invite.headers.push(Name::CallId, "987asjd97y7atg");
         invite.headers.push(Name::CSeq, "986759 INVITE");
@@ -147,7 +153,9 @@ mod tests {
     #[test]
     fn the_called_side_routes_in_the_order_of_record_route() {
         let mut invite = invite();
-        invite.headers.push(Name::RecordRoute, "<sip:p2;lr>, <sip:p1;lr>");
+        invite
+            .headers
+            .push(Name::RecordRoute, "<sip:p2;lr>, <sip:p1;lr>");
         let mut dialog = Dialog::of_incoming(&invite, "314159").expect("dialog");
         assert_eq!(
             lines(&dialog.request(Method::Bye)),
@@ -168,7 +176,9 @@ mod tests {
     fn the_calling_side_reverses_record_route_and_obeys_a_strict_router() {
         let invite = invite();
         let mut response = Response::new(Status::OK);
-        response.headers.push(Name::To, "Bob <sip:bob@biloxi.com>;tag=314159");
+        response
+            .headers
+            .push(Name::To, "Bob <sip:bob@biloxi.com>;tag=314159");
         response.headers.push(Name::Contact, "<sip:bob@192.0.2.4>");
         response.headers.push(Name::RecordRoute, "<sip:p2;lr>");
         response.headers.push(Name::RecordRoute, "<sip:p1>");

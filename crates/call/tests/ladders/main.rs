@@ -1,6 +1,7 @@
 //! Calls as ladders: a script in, events fed in virtual time, every output with its time, compared whole.
 
 mod dial;
+mod dial_media;
 mod hangup;
 mod ladder;
 mod model;

@@ -146,6 +146,9 @@ impl World {
             }
             self.step(seen);
         }
+        if self.seed.is_multiple_of(2) {
+            self.come_to_rest(seen);
+        }
         let command = Command::HangUp {
             cause: Cause::NormalHangup,
             source: HangupSource::ApiRequest,
@@ -168,6 +171,20 @@ impl World {
         self.check(
             self.sessions.values().all(|session| session.closed),
             "all media closed",
+        );
+    }
+
+    /// Delivers all that is under way: nobody who asked may be left without an answer.
+    fn come_to_rest(&mut self, seen: &mut Seen) {
+        while let Some(input) = self.take() {
+            self.feed(input, seen);
+        }
+        let waits = |side: &Side| matches!(side, Side::Asked | Side::Unacked { .. });
+        let asks = |side: &Side| matches!(side, Side::Asks { .. });
+        let stuck = self.sides.values().any(asks) && !self.sides.values().any(waits);
+        self.check(
+            self.call.is_over() || !stuck,
+            "an answer to every re-INVITE",
         );
     }
 

@@ -3,7 +3,7 @@
 use call::Verb;
 use sip::{EndReason, SessionEvent};
 
-use crate::ladder::{Ladder, Plane, dial, media_id};
+use crate::ladder::{Ladder, Plane, answered, dial, media_id, ringing};
 
 #[test]
 fn the_caller_cancels_while_the_callee_rings() {
@@ -299,6 +299,91 @@ fn s76_two_re_invites_cross() {
            9.000 > MediaAnswer(A like 1)
            9.000 < MediaAnswered(A)
            9.000 > Answer(A, "to A like 1")"#,
+    );
+}
+
+#[test]
+fn a_callee_that_re_invites_before_it_is_bridged_is_told_to_wait() {
+    let mut call = Ladder::ringing().plane(0, Plane::Waits);
+    call.at(4.0).answers(1).reoffers(1, Some("hold of 1"));
+    call.reads(
+        r#"
+           4.000 < Answered(1, "answer of 1")
+           4.000 > Record(1, sip:alice@d.example to sip:bob@d.example, answered)
+           4.000 > Remote(1, Answer, "answer of 1")
+           4.000 < Accepted(1)
+           4.000 > MediaAnswer(A like 1)
+           4.000 < Reoffered(1, "hold of 1")
+           4.000 > Refuse(1, 491)"#,
+    );
+    // The caller's answer waits for its row.
+    let mut call = Ladder::asking();
+    call.document(1, vec![Verb::Dial(dial(&["bob"]))])
+        .located(2, "bob", 1)
+        .rings(1)
+        .answers(1)
+        .cut();
+    call.at(4.0).reoffers(1, Some("hold of 1")).recorded();
+    call.reads(
+        r#"
+           4.000 < Reoffered(1, "hold of 1")
+           4.000 > Refuse(1, 491)
+           4.000 < Recorded(A)
+           4.000 > Ring(A, 180)
+           4.000 > Answer(A, "to A like 1")"#,
+    );
+}
+
+#[test]
+fn the_answer_comes_while_early_media_is_still_being_read() {
+    let accepted = || media::Event::Accepted {
+        session: media_id(1),
+        held: false,
+    };
+    let mut call = Ladder::direct();
+    call.located(1, "bob", 1);
+    let mut call = call.plane(1, Plane::Waits);
+    call.cut()
+        .at(4.0)
+        .leg(1, ringing(183, Some("early of 1")))
+        .answers(1);
+    // The first answer of the plane is about the description that is overtaken.
+    call.media(accepted()).media(accepted());
+    call.reads(
+        r#"
+           4.000 < Ringing(1, 183, "early of 1")
+           4.000 > Remote(1, Answer, "early of 1")
+           4.000 < Answered(1, "answer of 1")
+           4.000 > Record(1, sip:alice@d.example to sip:bob@d.example, answered)
+           4.000 > Remote(1, Answer, "answer of 1")
+           4.000 < Accepted(1)
+           4.000 < Accepted(1)
+           4.000 > MediaAnswer(A like 1)
+           4.000 < MediaAnswered(A)
+           4.000 > Record(A, sip:alice@d.example to bob, answered)
+           4.000 > Answer(A, "to A like 1")
+           4.000 > Bridge(A, 1)"#,
+    );
+    let mut call = Ladder::direct();
+    call.located(1, "bob", 1);
+    let mut call = call.plane(1, Plane::Waits);
+    call.cut()
+        .at(4.0)
+        .leg(1, ringing(183, Some("early of 1")))
+        .leg(1, answered(Some("early of 1")))
+        .media(accepted());
+    call.reads(
+        r#"
+           4.000 < Ringing(1, 183, "early of 1")
+           4.000 > Remote(1, Answer, "early of 1")
+           4.000 < Answered(1, "early of 1")
+           4.000 > Record(1, sip:alice@d.example to sip:bob@d.example, answered)
+           4.000 < Accepted(1)
+           4.000 > MediaAnswer(A like 1)
+           4.000 < MediaAnswered(A)
+           4.000 > Record(A, sip:alice@d.example to bob, answered)
+           4.000 > Answer(A, "to A like 1")
+           4.000 > Bridge(A, 1)"#,
     );
 }
 

@@ -93,7 +93,7 @@ impl Authenticator {
             return challenge(false);
         };
         // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
-        if !is_about(&credentials.uri, request) {
+        if !self.is_about(&credentials.uri, request) {
             return Err(Box::new(self.respond(shard, request, Status::BAD_REQUEST)));
         }
         let realm: &str = &host.realm;
@@ -147,6 +147,22 @@ impl Authenticator {
             count,
             again,
         })
+    }
+
+    /// Whether a digest was made for this request: its URI is the Request-URI, or names this host without a user.
+    // Departs from RFC 7616 §3.4.6: some clients (sipp among them) sign the address that they send to, whatever they
+    // ask for. Such a digest is still good for nobody but us, once, from its own address.
+    fn is_about(&self, uri: &Text, request: &Request) -> bool {
+        if *uri == request.uri {
+            return true;
+        }
+        match (Uri::parse(uri), request.uri_parsed()) {
+            (Ok(said), Ok(real)) => {
+                said.same_as(&real)
+                    || said.user.is_none() && self.0.directory.host(&said.host_lower()).is_some()
+            }
+            _ => false,
+        }
     }
 
     /// The credentials for our realm and the algorithm that we offer. Anything else counts as none (S34, S56, S66).
@@ -227,15 +243,5 @@ impl Authenticator {
     /// Forgets nonces that are too old to be taken.
     pub(crate) fn sweep(&self, now: &Now) {
         self.0.replays.sweep(seconds(now));
-    }
-}
-
-fn is_about(uri: &Text, request: &Request) -> bool {
-    if *uri == request.uri {
-        return true;
-    }
-    match (Uri::parse(uri), request.uri_parsed()) {
-        (Ok(said), Ok(real)) => said.same_as(&real),
-        _ => false,
     }
 }

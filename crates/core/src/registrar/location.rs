@@ -274,14 +274,9 @@ impl Location {
         }
     }
 
-    /// Counts endpoints that have a binding.
-    pub fn len(&self) -> usize {
-        self.0.endpoints.len()
-    }
-
-    /// Tells whether no endpoint has a binding.
-    pub fn is_empty(&self) -> bool {
-        self.0.endpoints.is_empty()
+    /// Counts the bindings; what expired since the last sweep included.
+    pub fn count(&self) -> usize {
+        self.0.endpoints.iter().map(|held| held.len()).sum()
     }
 }
 

@@ -156,7 +156,14 @@ pub(crate) async fn spell(request: Request, next: Next) -> Response {
 
 /// A path that is no operation, spelled.
 pub(crate) async fn unknown_path(request: Request) -> Response {
-    Asked::of(&request).spell(not_found().await.into_response())
+    let message = "The resource could not be found";
+    let refusal = Refusal::new(StatusCode::NOT_FOUND, "not-found", "resource-not-found", message);
+    refused(&request, refusal)
+}
+
+/// A refusal of a request, spelled.
+pub(crate) fn refused(request: &Request, refusal: Refusal) -> Response {
+    Asked::of(request).spell(refusal.into_response())
 }
 
 /// What a refusal repeats of its request.
@@ -202,12 +209,6 @@ impl Asked {
         }
         response
     }
-}
-
-/// A path that is no operation.
-pub(crate) async fn not_found() -> Refusal {
-    let message = "The resource could not be found";
-    Refusal::new(StatusCode::NOT_FOUND, "not-found", "resource-not-found", message)
 }
 
 /// A path that has other methods.

@@ -70,3 +70,9 @@ impl Dialect for Bandwidth {
         DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(10), retries: 0 }
     }
 }
+
+/// How a refusal of the core looks from outside, for the table of all of them.
+#[cfg(test)]
+pub(crate) fn refusal(error: offhook_core::Error) -> axum::response::Response {
+    error::refused(&axum::extract::Request::default(), error.into())
+}

@@ -69,3 +69,9 @@ impl Dialect for Plivo {
         DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(40), retries: 1 }
     }
 }
+
+/// How a refusal of the core looks from outside, for the table of all of them.
+#[cfg(test)]
+pub(crate) fn refusal(error: offhook_core::Error) -> axum::response::Response {
+    axum::response::IntoResponse::into_response(error::Refusal::from(error))
+}

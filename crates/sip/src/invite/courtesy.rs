@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use crate::dialog::Dialog;
-use crate::invite::{Session, sdp, session_timer};
 use crate::invite::Alarm;
+use crate::invite::{Session, sdp, session_timer};
 use crate::stack::SessionEvent;
 use crate::stack::wire::{ALLOW, Wire};
 use crate::{Flow, Method, Name, Request, Status, Text};
@@ -23,7 +23,13 @@ pub(super) enum Refused {
 }
 
 /// Refuses, through a transaction while there is room.
-pub(super) fn refuse(now: Instant, wire: &mut Wire, request: &Request, flow: Flow, refused: Refused) {
+pub(super) fn refuse(
+    now: Instant,
+    wire: &mut Wire,
+    request: &Request,
+    flow: Flow,
+    refused: Refused,
+) {
     let status = match refused {
         Refused::OutOfOrder | Refused::Later => Status::SERVER_INTERNAL_ERROR,
         Refused::Pending => Status::REQUEST_PENDING,

@@ -85,12 +85,17 @@ impl Incoming {
         if let Some(seconds) = session_timer::grant(&self.request, &mut response) {
             session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
         }
-        let flow = wire.transactions.get(self.transaction).map(|found| found.flow);
+        let flow = wire
+            .transactions
+            .get(self.transaction)
+            .map(|found| found.flow);
         let bytes = wire.respond(now, self.transaction, response);
         let number = self.request.cseq().map_or(0, |cseq| cseq.number);
         let mut live = Live::new(self.dialog, false);
         let flow = flow.unwrap_or(session.flow);
-        live.answer = Some(Answer::begin(session, now, wire, flow, bytes, number, offered, true));
+        live.answer = Some(Answer::begin(
+            session, now, wire, flow, bytes, number, offered, true,
+        ));
         Stage::Live(Box::new(live))
     }
 

@@ -18,7 +18,12 @@ pub(super) struct Leaving {
 
 impl Leaving {
     /// Any final answer ends it; the session is over in any case.
-    pub(super) fn answered(self: Box<Self>, session: &Session, wire: &mut Wire, response: Response) -> Stage {
+    pub(super) fn answered(
+        self: Box<Self>,
+        session: &Session,
+        wire: &mut Wire,
+        response: Response,
+    ) -> Stage {
         if response.status.0 < 200 {
             return Stage::Leaving(self);
         }

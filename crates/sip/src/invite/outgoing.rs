@@ -99,7 +99,13 @@ impl Outgoing {
         Stage::Outgoing(self)
     }
 
-    fn cancel(&mut self, session: &mut Session, now: Instant, wire: &mut Wire, headers: Vec<Header>) {
+    fn cancel(
+        &mut self,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        headers: Vec<Header>,
+    ) {
         wire.cancel(now, self.transaction, headers.clone());
         let patience = wire.patience();
         session.arm(now, wire, Alarm::CancelOver, patience);

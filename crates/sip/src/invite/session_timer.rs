@@ -64,14 +64,23 @@ mod tests {
         request.headers.push(Name::SessionExpires, asked);
         let mut response = Response::new(Status::OK);
         let seconds = grant(&request, &mut response);
-        (seconds, response.headers.get(&Name::SessionExpires).cloned())
+        (
+            seconds,
+            response.headers.get(&Name::SessionExpires).cloned(),
+        )
     }
 
     #[test]
     fn the_caller_gets_its_interval_and_refreshes() {
         let value = Some(Text::from("1800;refresher=uac"));
-        assert_eq!(granted_to("100rel, timer", "1800"), (Some(1800), value.clone()));
-        assert_eq!(granted_to("timer", "1800 ; Refresher = UAC"), (Some(1800), value));
+        assert_eq!(
+            granted_to("100rel, timer", "1800"),
+            (Some(1800), value.clone())
+        );
+        assert_eq!(
+            granted_to("timer", "1800 ; Refresher = UAC"),
+            (Some(1800), value)
+        );
         assert_eq!(granted_to("timer", "1800;refresher=uas"), (None, None));
         assert_eq!(granted_to("100rel", "1800"), (None, None));
         assert_eq!(granted_to("timer", "89"), (None, None));

@@ -18,7 +18,10 @@ const MAX_FORKS: usize = 16;
 impl Stack {
     pub(super) fn received(&mut self, now: Instant, flow: Flow, bytes: Bytes) {
         // Keep-alive of RFC 5626 §4.4.1, and what some phones send as one.
-        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0)) {
+        if bytes
+            .iter()
+            .all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0))
+        {
             return;
         }
         let framing = match flow.transport {
@@ -40,7 +43,8 @@ impl Stack {
 
     fn request(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: Request) {
         if let Err(refusal) = request.validate() {
-            self.wire.reject(flow, &request, refusal.status, refusal.why);
+            self.wire
+                .reject(flow, &request, refusal.status, refusal.why);
             return;
         }
         let tag = match request.method {
@@ -55,7 +59,9 @@ impl Stack {
             && request.method != Method::Cancel
         {
             let shard = token.shard;
-            self.wire.outputs.push_back(Output::Handoff { shard, flow, bytes });
+            self.wire
+                .outputs
+                .push_back(Output::Handoff { shard, flow, bytes });
             return;
         }
         match (&request.method, token) {
@@ -106,7 +112,9 @@ impl Stack {
         }
         match self.session_of(&request, token) {
             Some(session) => {
-                self.with(session, |session, wire| session.request(now, wire, request, flow));
+                self.with(session, |session, wire| {
+                    session.request(now, wire, request, flow)
+                });
             }
             // RFC 3261 §12.2.2.
             None => {
@@ -133,7 +141,9 @@ impl Stack {
             return;
         }
         if let Some(session) = self.session_of(request, token) {
-            self.with(session, |session, wire| session.ack(now, wire, request, flow));
+            self.with(session, |session, wire| {
+                session.ack(now, wire, request, flow)
+            });
         }
     }
 
@@ -184,7 +194,9 @@ impl Stack {
         };
         if branch.shard != self.wire.config.shard {
             let shard = branch.shard;
-            self.wire.outputs.push_back(Output::Handoff { shard, flow, bytes });
+            self.wire
+                .outputs
+                .push_back(Output::Handoff { shard, flow, bytes });
             return;
         }
         let cancel = cseq.method == Method::Cancel;

@@ -144,7 +144,13 @@ impl Wire {
     }
 
     /// Refuses a request without a transaction, and says so.
-    pub(crate) fn reject(&mut self, flow: Flow, request: &Request, status: Status, why: &'static str) {
+    pub(crate) fn reject(
+        &mut self,
+        flow: Flow,
+        request: &Request,
+        status: Status,
+        why: &'static str,
+    ) {
         if request.method == Method::Ack {
             return;
         }
@@ -181,7 +187,10 @@ impl Wire {
             _ => Machine::ServerNonInvite(server_non_invite::State::Trying),
         };
         let key = Key::Server(key, merge);
-        Some(self.transactions.insert(machine, key, flow, user, Bytes::new()))
+        Some(
+            self.transactions
+                .insert(machine, key, flow, user, Bytes::new()),
+        )
     }
 
     /// Sends an answer through its transaction; gives the bytes for the session's own repetitions.
@@ -203,7 +212,13 @@ impl Wire {
     }
 
     /// Answers a request other than INVITE for good, through a transaction of its own while there is room.
-    pub(crate) fn serve(&mut self, now: Instant, request: &Request, flow: Flow, mut response: Response) {
+    pub(crate) fn serve(
+        &mut self,
+        now: Instant,
+        request: &Request,
+        flow: Flow,
+        mut response: Response,
+    ) {
         let bytes = self.finish(&flow, &mut response);
         let key = ServerKey::of(request).filter(|_| !self.is_full());
         let Some(key) = key else {
@@ -276,14 +291,23 @@ impl Wire {
         request.headers.extend(headers);
         self.push_product(&mut request);
         let bytes = request.write();
-        let key = Key::Client(ClientKey { branch, cancel: true });
+        let key = Key::Client(ClientKey {
+            branch,
+            cancel: true,
+        });
         let machine = Machine::ClientNonInvite(client_non_invite::State::Trying);
         let transaction = self.transactions.insert(machine, key, flow, None, bytes);
         self.drive(now, transaction, Input::Begin);
     }
 
     /// Acknowledges a 2xx; the transaction keeps the ACK for when the 2xx comes again.
-    pub(crate) fn acknowledge(&mut self, flow: Flow, transaction: TransactionId, dialog: &Dialog, number: u32) {
+    pub(crate) fn acknowledge(
+        &mut self,
+        flow: Flow,
+        transaction: TransactionId,
+        dialog: &Dialog,
+        number: u32,
+    ) {
         let mut request = dialog.ack(number);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
@@ -397,10 +421,9 @@ impl Wire {
     /// Forgets a transaction and its timers.
     pub(crate) fn drop_transaction(&mut self, id: TransactionId) {
         if let Some(mut gone) = self.transactions.remove(id) {
-            for timer in [gone.take_retransmission(), gone.take_end()] {
-                if let Some(timer) = timer {
-                    self.wheel.cancel(timer);
-                }
+            let timers = [gone.take_retransmission(), gone.take_end()];
+            for timer in timers.into_iter().flatten() {
+                self.wheel.cancel(timer);
             }
         }
     }
@@ -440,7 +463,9 @@ fn within(invite: &Request, method: Method) -> Request {
     if let Some(via) = invite.headers.get(&Name::Via) {
         request.headers.push(Name::Via, via.clone());
     }
-    request.headers.push(Name::MaxForwards, Text::from_static("70"));
+    request
+        .headers
+        .push(Name::MaxForwards, Text::from_static("70"));
     for name in [Name::Route, Name::From, Name::CallId] {
         for value in invite.headers.all(&name) {
             request.headers.push(name.clone(), value.clone());
@@ -458,6 +483,10 @@ fn via(flow: &Flow, branch: Token) -> Text {
     let transport = flow.transport.via_name();
     let (local, branch) = (flow.local, branch.branch());
     // RFC 3581 §3: datagrams only.
-    let rport = if flow.transport == Transport::Udp { ";rport" } else { "" };
+    let rport = if flow.transport == Transport::Udp {
+        ";rport"
+    } else {
+        ""
+    };
     format!("SIP/2.0/{transport} {local};branch={branch}{rport}").into()
 }

@@ -28,9 +28,7 @@ pub(crate) fn step(state: State, input: Input) -> Step<State> {
         }
         (Calling, Provisional) => (Proceeding, &[StopRetransmission, StopEnd, Pass]),
         (Proceeding, Provisional) => (Proceeding, &[Pass]),
-        (Calling | Proceeding, Success) => {
-            (Accepted, &[StopRetransmission, Start(Timer::M), Pass])
-        }
+        (Calling | Proceeding, Success) => (Accepted, &[StopRetransmission, Start(Timer::M), Pass]),
         (Calling | Proceeding, Failure) => (
             Completed,
             &[StopRetransmission, Acknowledge, Start(Timer::D), Pass],
@@ -57,16 +55,36 @@ mod tests {
     fn figure_5_and_its_amendment_hold() {
         const STOP: Action = StopRetransmission;
         let rows: &[(State, Input, State, &[Action])] = &[
-            (Calling, Begin, Calling, &[Send, Start(Timer::A), Start(Timer::B)]),
+            (
+                Calling,
+                Begin,
+                Calling,
+                &[Send, Start(Timer::A), Start(Timer::B)],
+            ),
             (Calling, Fired(Timer::A), Calling, &[Send, Double(Timer::A)]),
             (Calling, Fired(Timer::B), Terminated, &[STOP, ReportTimeout]),
             (Calling, TransportLost, Terminated, &[ReportLost]),
             (Calling, Provisional, Proceeding, &[STOP, StopEnd, Pass]),
             (Calling, Success, Accepted, &[STOP, Start(Timer::M), Pass]),
-            (Calling, Failure, Completed, &[STOP, Acknowledge, Start(Timer::D), Pass]),
+            (
+                Calling,
+                Failure,
+                Completed,
+                &[STOP, Acknowledge, Start(Timer::D), Pass],
+            ),
             (Proceeding, Provisional, Proceeding, &[Pass]),
-            (Proceeding, Success, Accepted, &[STOP, Start(Timer::M), Pass]),
-            (Proceeding, Failure, Completed, &[STOP, Acknowledge, Start(Timer::D), Pass]),
+            (
+                Proceeding,
+                Success,
+                Accepted,
+                &[STOP, Start(Timer::M), Pass],
+            ),
+            (
+                Proceeding,
+                Failure,
+                Completed,
+                &[STOP, Acknowledge, Start(Timer::D), Pass],
+            ),
             (Proceeding, Fired(Timer::A), Proceeding, &[]),
             (Accepted, Success, Accepted, &[Pass]),
             (Accepted, Failure, Accepted, &[]),

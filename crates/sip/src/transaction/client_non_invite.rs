@@ -45,17 +45,37 @@ mod tests {
     fn figure_6_holds() {
         const STOP: Action = StopRetransmission;
         let rows: &[(State, Input, State, &[Action])] = &[
-            (Trying, Begin, Trying, &[Send, Start(Timer::E), Start(Timer::F)]),
+            (
+                Trying,
+                Begin,
+                Trying,
+                &[Send, Start(Timer::E), Start(Timer::F)],
+            ),
             (Trying, Fired(Timer::E), Trying, &[Send, Double(Timer::E)]),
             (Trying, Fired(Timer::F), Terminated, &[STOP, ReportTimeout]),
             (Trying, TransportLost, Terminated, &[ReportLost]),
             (Trying, Provisional, Proceeding, &[Pass]),
             (Trying, Success, Completed, &[STOP, Start(Timer::K), Pass]),
             (Trying, Failure, Completed, &[STOP, Start(Timer::K), Pass]),
-            (Proceeding, Fired(Timer::E), Proceeding, &[Send, Settle(Timer::E)]),
-            (Proceeding, Fired(Timer::F), Terminated, &[STOP, ReportTimeout]),
+            (
+                Proceeding,
+                Fired(Timer::E),
+                Proceeding,
+                &[Send, Settle(Timer::E)],
+            ),
+            (
+                Proceeding,
+                Fired(Timer::F),
+                Terminated,
+                &[STOP, ReportTimeout],
+            ),
             (Proceeding, Provisional, Proceeding, &[Pass]),
-            (Proceeding, Failure, Completed, &[STOP, Start(Timer::K), Pass]),
+            (
+                Proceeding,
+                Failure,
+                Completed,
+                &[STOP, Start(Timer::K), Pass],
+            ),
             (Completed, Success, Completed, &[]),
             (Completed, Fired(Timer::E), Completed, &[]),
             (Completed, Fired(Timer::K), Terminated, &[]),

@@ -145,7 +145,9 @@ mod tests {
     fn request(method: Method, via: &str) -> Request {
         let mut request = Request::new(method.clone(), "sip:b@example.com");
         request.headers.push(Name::Via, Text::from(via));
-        request.headers.push(Name::From, "<sip:a@example.com>;tag=1");
+        request
+            .headers
+            .push(Name::From, "<sip:a@example.com>;tag=1");
         request.headers.push(Name::CallId, "c");
         request.headers.push(Name::CSeq, format!("7 {method}"));
         request
@@ -160,7 +162,13 @@ mod tests {
         assert_eq!(token.to_string(), "03000000000000001f");
         assert_eq!(Token::from_tag(&token.to_string()), Some(token));
         assert_eq!(Token::from_branch(&token.branch()), Some(token));
-        for other in ["", "03000000000000001F", "+3000000000000001f", "0300", "é3000000000000001"] {
+        for other in [
+            "",
+            "03000000000000001F",
+            "+3000000000000001f",
+            "0300",
+            "é3000000000000001",
+        ] {
             assert_eq!(Token::from_tag(other), None, "{other}");
         }
     }
@@ -170,7 +178,10 @@ mod tests {
         let via = "SIP/2.0/UDP Host:5070;branch=z9hG4bKx";
         let invite = ServerKey::of(&request(Method::Invite, via));
         assert_eq!(invite, ServerKey::of(&request(Method::Ack, via)));
-        assert_eq!(invite, ServerKey::of_cancelled(&request(Method::Cancel, via)));
+        assert_eq!(
+            invite,
+            ServerKey::of_cancelled(&request(Method::Cancel, via))
+        );
         assert_ne!(invite, ServerKey::of(&request(Method::Cancel, via)));
         let elsewhere = "SIP/2.0/UDP host:5071;branch=z9hG4bKx";
         assert_ne!(invite, ServerKey::of(&request(Method::Invite, elsewhere)));

@@ -19,6 +19,10 @@ use crate::{Flow, FlowId, Request, Text};
 pub(crate) type TransactionId = Id;
 
 /// The four machines.
+#[expect(
+    clippy::enum_variant_names,
+    reason = "the names that RFC 3261 §17 gives them"
+)]
 #[derive(Debug)]
 pub(crate) enum Machine {
     ClientInvite(client_invite::State, Box<Sent>),

@@ -9,8 +9,14 @@ pub(crate) struct Id {
 
 impl Id {
     /// The lowest and the highest id, for ranges.
-    pub(crate) const FIRST: Self = Self { index: 0, generation: 0 };
-    pub(crate) const LAST: Self = Self { index: u32::MAX, generation: u32::MAX };
+    pub(crate) const FIRST: Self = Self {
+        index: 0,
+        generation: 0,
+    };
+    pub(crate) const LAST: Self = Self {
+        index: u32::MAX,
+        generation: u32::MAX,
+    };
 }
 
 #[derive(Debug)]
@@ -59,12 +65,18 @@ impl<T> Slab<T> {
 
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
         let place = self.places.get(id.index as usize)?;
-        place.tenant.as_ref().filter(|_| place.generation == id.generation)
+        place
+            .tenant
+            .as_ref()
+            .filter(|_| place.generation == id.generation)
     }
 
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
         let place = self.places.get_mut(id.index as usize)?;
-        place.tenant.as_mut().filter(|_| place.generation == id.generation)
+        place
+            .tenant
+            .as_mut()
+            .filter(|_| place.generation == id.generation)
     }
 
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {

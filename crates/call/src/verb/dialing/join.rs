@@ -43,6 +43,8 @@ impl Dialing {
                 self.reuse_early(ctx, b)
             }
             (Some(sdp), _) => {
+                // Departs from RFC 3261 §13.2.1: after a 183 of another place the 200 to the caller may describe
+                // other codecs, because they are another phone's; to the caller it is one dialog.
                 self.forget_early(ctx);
                 ctx.describe(b, OfferOrAnswer::Answer, sdp);
                 Step::Continue
