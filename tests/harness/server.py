@@ -17,18 +17,18 @@ BINARY = pathlib.Path(os.environ.get("OFFHOOK_BIN", ROOT / "target" / "release" 
 class Server:
     """One `offhook dev --json` process; `ready` is its ready line."""
 
-    def __init__(self, data_dir=None, environment=None, arguments=()):
+    def __init__(self, data_dir=None, environment=None, sip="127.0.0.1:0"):
         self._own = tempfile.TemporaryDirectory(prefix="offhook-test-") if data_dir is None else None
         self.data_dir = pathlib.Path(data_dir or self._own.name)
         self.environment = dict(environment or {})
-        self.arguments = list(arguments)
+        self.sip = sip
         self.process = None
         self.ready = None
         self.log = []
 
     def start(self):
         command = [str(BINARY), "dev", "--json", "--data-dir", str(self.data_dir),
-                   "--http", "127.0.0.1:0", "--sip", "127.0.0.1:0", *self.arguments]
+                   "--http", "127.0.0.1:0", "--sip", self.sip]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OFFHOOK_MEDIA__PORTS": "31000-31999", **self.environment})

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -42,13 +43,19 @@ impl Route {
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::GET);
-        Self { method, path: path.into(), handler: on(filter, handler) }
+        Self {
+            method,
+            path: path.into(),
+            handler: on(filter, handler),
+        }
     }
 }
 
 /// Joins operations to a router.
 pub(crate) fn join(routes: Vec<Route>) -> Router<Arc<Core>> {
-    routes.into_iter().fold(Router::new(), |router, route| router.route(&route.path, route.handler))
+    routes.into_iter().fold(Router::new(), |router, route| {
+        router.route(&route.path, route.handler)
+    })
 }
 
 /// A request whose parameters are read.
@@ -77,7 +84,12 @@ impl PathValues {
         let values = RawPathParams::from_request_parts(parts, &()).await;
         Self(values.map_or_else(
             |_| HashMap::new(),
-            |values| values.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            |values| {
+                values
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                    .collect()
+            },
         ))
     }
 
@@ -85,6 +97,13 @@ impl PathValues {
     pub(crate) fn get(&self, name: &str) -> &str {
         self.0.get(name).map_or("", String::as_str)
     }
+}
+
+/// Whole seconds for `Retry-After`, never too early (RFC 9110 §10.2.3).
+pub(crate) fn retry_after(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1000))
+        .unwrap_or(u64::MAX)
+        .max(1)
 }
 
 /// Names one request, in its answer and in the log.
@@ -121,7 +140,10 @@ fn normalize(mut request: Request) -> Request {
 /// makes of a relative `Location` (bandwidth-v1.md §1.1). Answers `None` when nothing changes.
 fn canonical_path(path: &str) -> Option<String> {
     let decoded = unescape(path);
-    let mut segments: Vec<&str> = decoded.split('/').filter(|segment| !segment.is_empty()).collect();
+    let mut segments: Vec<&str> = decoded
+        .split('/')
+        .filter(|segment| !segment.is_empty())
+        .collect();
     if let ["v1", "v1", "users", ..] = segments.as_slice() {
         segments.remove(0);
     }
@@ -135,7 +157,9 @@ fn unescape(path: &str) -> String {
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('%') {
         out.push_str(before);
-        let octet = after.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        let octet = after
+            .get(..2)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match octet.map(char::from) {
             Some(c @ ('A'..='Z' | 'a'..='z' | '0'..='9' | '-' | '_' | '~')) => {
                 out.push(c);
@@ -196,13 +220,22 @@ impl Fields {
     }
 
     /// Gives the value as it was sent, `null` included.
-    pub(crate) fn raw(&self, name: &str) -> Option<&Value> {
+    fn raw(&self, name: &str) -> Option<&Value> {
         self.0.get(name).map(scalar)
     }
 
     /// Gives the value under the first of several spellings that was sent and is not `null`.
     fn value(&self, names: &[&str]) -> Option<&Value> {
-        names.iter().filter_map(|name| self.raw(name)).find(|value| !value.is_null())
+        names
+            .iter()
+            .filter_map(|name| self.raw(name))
+            .find(|value| !value.is_null())
+    }
+
+    /// Gives what was sent under the first of several spellings, `null` only when no other has a value.
+    pub(crate) fn raw_of(&self, names: &[&str]) -> Option<&Value> {
+        self.value(names)
+            .or_else(|| names.iter().find_map(|name| self.raw(name)))
     }
 
     /// Gives the members of an object, for example `credentials`.
@@ -226,7 +259,9 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(Value::Number(number)) => Ok(Some(number.to_string())),
             Some(Value::Bool(flag)) => Ok(Some(flag.to_string())),
-            Some(_) => Err(BadField(names.first().copied().unwrap_or_default().to_owned())),
+            Some(_) => Err(BadField(
+                names.first().copied().unwrap_or_default().to_owned(),
+            )),
         }
     }
 
@@ -243,7 +278,9 @@ impl Fields {
             Some(Value::String(text)) if text.is_empty() => Ok(None),
             Some(Value::String(text)) if text.eq_ignore_ascii_case("true") => Ok(Some(true)),
             Some(Value::String(text)) if text.eq_ignore_ascii_case("false") => Ok(Some(false)),
-            Some(_) => Err(BadField(names.first().copied().unwrap_or_default().to_owned())),
+            Some(_) => Err(BadField(
+                names.first().copied().unwrap_or_default().to_owned(),
+            )),
         }
     }
 
@@ -269,11 +306,20 @@ fn scalar(value: &Value) -> &Value {
 }
 
 fn decode(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, BodyError> {
-    let text = str::from_utf8(bytes).map_err(|_| BodyError::Malformed)?.trim();
-    let media_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_form = media_type.to_ascii_lowercase().starts_with("application/x-www-form-urlencoded");
+    let text = str::from_utf8(bytes)
+        .map_err(|_| BodyError::Malformed)?
+        .trim();
+    let media_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let is_form = media_type
+        .to_ascii_lowercase()
+        .starts_with("application/x-www-form-urlencoded");
     let looks_like_json = text.is_empty() || text.starts_with(['{', '[', '"']);
-    if is_form && !looks_like_json || media_type.is_empty() && !looks_like_json && text.contains('=') {
+    if is_form && !looks_like_json
+        || media_type.is_empty() && !looks_like_json && text.contains('=')
+    {
         return Ok(form(text.as_bytes()));
     }
     if text.is_empty() {
@@ -288,7 +334,9 @@ fn decode(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, BodyE
 }
 
 fn form(bytes: &[u8]) -> Map<String, Value> {
-    url::form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect()
+    url::form_urlencoded::parse(bytes)
+        .map(|(name, value)| (name.into_owned(), Value::String(value.into_owned())))
+        .collect()
 }
 
 /// Whether a customer's URL is absolute, http or https, and written without characters that parsers read differently.
@@ -298,10 +346,13 @@ pub(crate) fn is_absolute_http(url: &str) -> bool {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(name) => Some(rest),
         _ => None,
     };
-    after("http://").or_else(|| after("https://")).is_some_and(|rest| !rest.starts_with(['/', '?', '#']))
+    after("http://")
+        .or_else(|| after("https://"))
+        .is_some_and(|rest| !rest.starts_with(['/', '?', '#']))
         && url.len() <= URL_LIMIT
         && !url.contains(|c: char| c.is_ascii_control() || c == ' ' || c == '\\')
-        && url::Url::parse(url).is_ok_and(|parsed| parsed.host_str().is_some_and(|host| !host.is_empty()))
+        && url::Url::parse(url)
+            .is_ok_and(|parsed| parsed.host_str().is_some_and(|host| !host.is_empty()))
 }
 
 /// Whether a customer's URL may be kept: absolute http or https, and no literal address that is out of bounds. Names are
@@ -311,20 +362,30 @@ pub(crate) fn may_be_asked(egress: &Egress, url: &str) -> bool {
     let is_loopback = |host: &str| host == "localhost" || host.ends_with(".localhost");
     is_absolute_http(url)
         && check_url(egress, url).is_ok_and(|read| {
-            !read.host_str().is_some_and(|host| is_loopback(host.trim_end_matches('.')))
+            !read
+                .host_str()
+                .is_some_and(|host| is_loopback(host.trim_end_matches('.')))
                 || check_url(egress, "http://127.0.0.1/").is_ok()
         })
 }
 
 /// Gives scheme and authority under which the client reached us, for links in answers.
 pub(crate) fn origin(parts: &Parts, fallback: &str) -> String {
-    let host = parts.headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
     let host = host.or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
-    let Some(host) = host.filter(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains([',', '@'])) else {
+    let Some(host) = host
+        .filter(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains([',', '@']))
+    else {
         return fallback.trim_end_matches('/').to_owned();
     };
     // Set by a proxy that ends TLS in front of us; only the client's own links depend on it.
-    let secure = parts.headers.get("x-forwarded-proto").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"));
+    let secure = parts
+        .headers
+        .get("x-forwarded-proto")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"https"));
     format!("{}://{host}", if secure { "https" } else { "http" })
 }
 
@@ -351,10 +412,16 @@ mod tests {
     fn paths_lose_what_does_not_distinguish_them() {
         let of = |path: &str| canonical_path(path).unwrap_or_else(|| path.to_owned());
         assert_eq!(of("/v1/Account/MA1//"), "/v1/Account/MA1");
-        assert_eq!(of("//v1///Account/MA1/Endpoint/"), "/v1/Account/MA1/Endpoint");
+        assert_eq!(
+            of("//v1///Account/MA1/Endpoint/"),
+            "/v1/Account/MA1/Endpoint"
+        );
         assert_eq!(of("/v1//v1/users/u-1/domains"), "/v1/users/u-1/domains");
         assert_eq!(of("/v1/v1/users/u-1/"), "/v1/users/u-1");
-        assert_eq!(of("/v1/Account/%4DA1/Endpoint/a%2Fb"), "/v1/Account/MA1/Endpoint/a%2Fb");
+        assert_eq!(
+            of("/v1/Account/%4DA1/Endpoint/a%2Fb"),
+            "/v1/Account/MA1/Endpoint/a%2Fb"
+        );
         assert_eq!(of("/v1/%2e%2E/x%"), "/v1/%2e%2E/x%");
         assert_eq!(canonical_path("/v1/users/u-1"), None);
         assert_eq!(of("/"), "/");
@@ -375,7 +442,10 @@ mod tests {
         for empty in ["", "  ", "\"\"", "null", "{}"] {
             assert_eq!(read(json, empty), Ok("{}".into()), "{empty:?}");
         }
-        assert_eq!(read(form, "a=b+c&d=%41"), Ok(r#"{"a":"b c","d":"A"}"#.into()));
+        assert_eq!(
+            read(form, "a=b+c&d=%41"),
+            Ok(r#"{"a":"b c","d":"A"}"#.into())
+        );
         assert_eq!(read(form, r#"{"a":"="}"#), Ok(r#"{"a":"="}"#.into()));
         assert_eq!(read(None, "a=1"), Ok(r#"{"a":"1"}"#.into()));
         for broken in [r#"{"username":"#, "[1]", "7", "\"x\"", "a=1"] {
@@ -399,17 +469,36 @@ mod tests {
         assert_eq!(fields.text("id"), Ok(Some("104520771".into())));
         assert_eq!(fields.text("one"), Ok(Some("active".into())));
         assert_eq!(fields.text("two"), Err(BadField("two".into())));
-        assert_eq!(fields.text_of(&["none", "id"]), Ok(Some("104520771".into())));
+        assert_eq!(
+            fields.text_of(&["none", "id"]),
+            Ok(Some("104520771".into()))
+        );
     }
 
     #[test]
     fn only_plain_absolute_http_urls_pass() {
-        for good in ["http://a.example/x?y=1#ct=200", "HTTPS://user:pw@a.example:8443", "http://127.0.0.1:9/"] {
+        for good in [
+            "http://a.example/x?y=1#ct=200",
+            "HTTPS://user:pw@a.example:8443",
+            "http://127.0.0.1:9/",
+        ] {
             assert!(is_absolute_http(good), "{good}");
         }
         for bad in [
-            "", "not a url", "/x", "//a.example/", "ftp://a.example/", "http:a.example", "http://", "http:///x", "http://a b/",
-            "http://a.example\\@127.0.0.1/", "http://a\t.example/", "javascript:alert(1)", "http://[::1", "http://exa\nmple/",
+            "",
+            "not a url",
+            "/x",
+            "//a.example/",
+            "ftp://a.example/",
+            "http:a.example",
+            "http://",
+            "http:///x",
+            "http://a b/",
+            "http://a.example\\@127.0.0.1/",
+            "http://a\t.example/",
+            "javascript:alert(1)",
+            "http://[::1",
+            "http://exa\nmple/",
         ] {
             assert!(!is_absolute_http(bad), "{bad:?}");
         }

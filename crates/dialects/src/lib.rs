@@ -68,25 +68,51 @@ mod tests {
         let all = vec![
             Error::NotFound { what: "account" },
             Error::NotFound { what: "domain" },
-            Error::NotFound { what: "application" },
+            Error::NotFound {
+                what: "application",
+            },
             Error::NotFound { what: "endpoint" },
             Error::NotFound { what: "call" },
-            Error::Invalid { field: "application", why: Why::NotValid("unknown".into()) },
-            Error::Invalid { field: "user", why: Why::Missing },
-            Error::Invalid { field: "label", why: Why::NotValid("too long".into()) },
-            Error::Conflict { what: "endpoint", value: "desk".into() },
-            Error::Conflict { what: "domain", value: "acme".into() },
+            Error::Invalid {
+                field: "application",
+                why: Why::NotValid("unknown".into()),
+            },
+            Error::Invalid {
+                field: "user",
+                why: Why::Missing,
+            },
+            Error::Invalid {
+                field: "label",
+                why: Why::NotValid("too long".into()),
+            },
+            Error::Conflict {
+                what: "endpoint",
+                value: "desk".into(),
+            },
+            Error::Conflict {
+                what: "domain",
+                value: "acme".into(),
+            },
             Error::Unauthorized,
-            Error::Forbidden { why: Barred::DomainLimit },
-            Error::Forbidden { why: Barred::AccountDisabled },
+            Error::Forbidden {
+                why: Barred::DomainLimit,
+            },
+            Error::Forbidden {
+                why: Barred::AccountDisabled,
+            },
             Error::TooMany { retry_after: wait },
             Error::Unavailable { retry_after: wait },
             Error::Internal { id: Uuid::nil() },
         ];
         for error in &all {
             match error {
-                Error::NotFound { .. } | Error::Invalid { .. } | Error::Conflict { .. } | Error::Unauthorized => {}
-                Error::Forbidden { why: Barred::DomainLimit | Barred::AccountDisabled } => {}
+                Error::NotFound { .. }
+                | Error::Invalid { .. }
+                | Error::Conflict { .. }
+                | Error::Unauthorized => {}
+                Error::Forbidden {
+                    why: Barred::DomainLimit | Barred::AccountDisabled,
+                } => {}
                 Error::TooMany { .. } | Error::Unavailable { .. } | Error::Internal { .. } => {}
             }
         }
@@ -111,9 +137,14 @@ mod tests {
                     *id = "…".into();
                 }
                 if let Some(body) = body.as_object_mut() {
-                    body.remove("details").filter(|details| details.is_object()).map(|kept| body.insert("details".into(), kept));
+                    body.remove("details")
+                        .filter(|details| details.is_object())
+                        .map(|kept| body.insert("details".into(), kept));
                 }
-                let retry = parts.headers.get("retry-after").map_or(String::new(), |value| format!(" (retry after {value:?})"));
+                let retry = parts
+                    .headers
+                    .get("retry-after")
+                    .map_or(String::new(), |value| format!(" (retry after {value:?})"));
                 writeln!(table, "  {name:9} {}{retry} {body}", parts.status.as_u16()).unwrap();
             }
         }

@@ -21,8 +21,21 @@ const RESERVED_HEADERS: [&str; 6] = ["PH-", "PLIVO", "FS-", "SIPAUTH", "ZT-", "T
 
 /// Elements that a contract has and this server does not run.
 const UNBUILT: [&str; 15] = [
-    "Conference", "DTMF", "Gather", "GetDigits", "GetInput", "Message", "MultiPartyCall", "Play", "PreAnswer", "Record",
-    "Speak", "Stream", "Wait", "AgentHoldMusic", "CustomerHoldMusic",
+    "Conference",
+    "DTMF",
+    "Gather",
+    "GetDigits",
+    "GetInput",
+    "Message",
+    "MultiPartyCall",
+    "Play",
+    "PreAnswer",
+    "Record",
+    "Speak",
+    "Stream",
+    "Wait",
+    "AgentHoldMusic",
+    "CustomerHoldMusic",
 ];
 
 /// What distinguishes one dialect's documents.
@@ -56,9 +69,18 @@ fn dial(node: Node<'_, '_>, base: &str, manner: &Manner) -> Result<Dial, Fault> 
     for (name, child) in xml::children(node) {
         has_children = true;
         match name {
-            "Number" => targets.push(target(child, TargetKind::Number(number(&xml::body(child))?), manner)),
+            "Number" => targets.push(target(
+                child,
+                TargetKind::Number(number(&xml::body(child))?),
+                manner,
+            )),
             "User" => match xml::body(child) {
-                uri if uri.is_empty() => return Err(Fault::Invalid { element: "User", what: "body" }),
+                uri if uri.is_empty() => {
+                    return Err(Fault::Invalid {
+                        element: "User",
+                        what: "body",
+                    });
+                }
                 uri => targets.push(target(child, TargetKind::User(uri), manner)),
             },
             // Vobiz: records the bridge. To drop it silently would lose what the customer asked to keep.
@@ -70,16 +92,33 @@ fn dial(node: Node<'_, '_>, base: &str, manner: &Manner) -> Result<Dial, Fault> 
     let bare = xml::body(node);
     if !has_children && !bare.is_empty() {
         let kind = TargetKind::Number(number(&bare)?);
-        targets.push(Target { kind, caller_id: None, caller_name: None, sip_headers: Vec::new() });
+        targets.push(Target {
+            kind,
+            caller_id: None,
+            caller_name: None,
+            sip_headers: Vec::new(),
+        });
     }
-    for unbuilt in ["confirmSound", "confirmKey", "digitsMatch", "digitsMatchBLeg", "hangupOnStar"] {
+    for unbuilt in [
+        "confirmSound",
+        "confirmKey",
+        "digitsMatch",
+        "digitsMatchBLeg",
+        "hangupOnStar",
+    ] {
         if xml::attribute(node, unbuilt).is_some_and(|value| value != "false") {
-            tracing::warn!(attribute = unbuilt, "an attribute of Dial is not supported and is ignored");
+            tracing::warn!(
+                attribute = unbuilt,
+                "an attribute of Dial is not supported and is ignored"
+            );
         }
     }
     let timeout = xml::integer(node, "timeout").unwrap_or(RING);
     if timeout <= 0 {
-        return Err(Fault::Invalid { element: "Dial", what: "timeout" });
+        return Err(Fault::Invalid {
+            element: "Dial",
+            what: "timeout",
+        });
     }
     let time_limit = match xml::integer(node, "timeLimit") {
         Some(seconds) if seconds > 0 => seconds.min(CONNECTED.1),
@@ -95,9 +134,14 @@ fn dial(node: Node<'_, '_>, base: &str, manner: &Manner) -> Result<Dial, Fault> 
         caller_name: caller_name(node),
         action: xml::attribute(node, "action").map(|url| xml::link(base, url, action_method)),
         redirect: xml::flag(node, "redirect", true),
-        callback: xml::attribute(node, "callbackUrl").map(|url| xml::link(base, url, callback_method)),
-        sip_headers: sip_headers(xml::attribute(node, "sipHeaders").unwrap_or_default(), manner.header_prefix),
-        early_media: xml::attribute(node, "dialMusic").map_or(manner.early_media, |music| music.trim() == "real"),
+        callback: xml::attribute(node, "callbackUrl")
+            .map(|url| xml::link(base, url, callback_method)),
+        sip_headers: sip_headers(
+            xml::attribute(node, "sipHeaders").unwrap_or_default(),
+            manner.header_prefix,
+        ),
+        early_media: xml::attribute(node, "dialMusic")
+            .map_or(manner.early_media, |music| music.trim() == "real"),
         direct: false,
     })
 }
@@ -107,7 +151,10 @@ fn target(node: Node<'_, '_>, kind: TargetKind, manner: &Manner) -> Target {
         kind,
         caller_id: caller_id(node),
         caller_name: caller_name(node),
-        sip_headers: sip_headers(xml::attribute(node, "sipHeaders").unwrap_or_default(), manner.header_prefix),
+        sip_headers: sip_headers(
+            xml::attribute(node, "sipHeaders").unwrap_or_default(),
+            manner.header_prefix,
+        ),
     }
 }
 
@@ -115,7 +162,10 @@ fn target(node: Node<'_, '_>, kind: TargetKind, manner: &Manner) -> Target {
 fn number(body: &str) -> Result<String, Fault> {
     match body.split([',', '|']).next().map(str::trim) {
         Some(number) if !number.is_empty() => Ok(number.to_owned()),
-        _ => Err(Fault::Invalid { element: "Number", what: "body" }),
+        _ => Err(Fault::Invalid {
+            element: "Number",
+            what: "body",
+        }),
     }
 }
 
@@ -134,10 +184,17 @@ fn sip_headers(list: &str, prefix: &str) -> Vec<(String, String)> {
         .filter_map(|(name, value)| {
             let name = name.trim();
             let value = percent_decode_str(value.trim()).decode_utf8().ok()?;
-            let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+            let plain = !name.is_empty()
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
             let upper = name.to_ascii_uppercase();
-            let reserved = RESERVED_HEADERS.iter().any(|start| upper.starts_with(start)) || name == "ClientRegion";
-            (plain && !reserved && !value.chars().any(char::is_control)).then(|| (format!("{prefix}{name}"), value.into_owned()))
+            let reserved = RESERVED_HEADERS
+                .iter()
+                .any(|start| upper.starts_with(start))
+                || name == "ClientRegion";
+            (plain && !reserved && !value.chars().any(char::is_control))
+                .then(|| (format!("{prefix}{name}"), value.into_owned()))
         })
         .collect()
 }
@@ -153,14 +210,22 @@ fn hangup(node: Node<'_, '_>) -> Option<Hangup> {
         Some(reason) if reason.eq_ignore_ascii_case("busy") => Some(HangupReason::Busy),
         _ => None,
     };
-    Some(Hangup { reason, schedule: schedule.map(seconds) })
+    Some(Hangup {
+        reason,
+        schedule: schedule.map(seconds),
+    })
 }
 
 fn redirect(node: Node<'_, '_>, base: &str) -> Result<Redirect, Fault> {
     let method = xml::method(node, "Redirect", "method")?;
     match xml::body(node) {
-        url if url.is_empty() => Err(Fault::Invalid { element: "Redirect", what: "body" }),
-        url => Ok(Redirect { link: xml::link(base, &url, method) }),
+        url if url.is_empty() => Err(Fault::Invalid {
+            element: "Redirect",
+            what: "body",
+        }),
+        url => Ok(Redirect {
+            link: xml::link(base, &url, method),
+        }),
     }
 }
 

@@ -65,11 +65,16 @@ pub(crate) fn with_response<T>(
     if text.trim().is_empty() {
         return Err(Fault::Empty);
     }
-    let options = ParsingOptions { allow_dtd: false, nodes_limit: NODES, ..ParsingOptions::default() };
-    let document = roxmltree::Document::parse_with_options(&text, options).map_err(|error| match error {
-        roxmltree::Error::NodesLimitReached => Fault::Limits,
-        error => Fault::Syntax(error.to_string()),
-    })?;
+    let options = ParsingOptions {
+        allow_dtd: false,
+        nodes_limit: NODES,
+        ..ParsingOptions::default()
+    };
+    let document =
+        roxmltree::Document::parse_with_options(&text, options).map_err(|error| match error {
+            roxmltree::Error::NodesLimitReached => Fault::Limits,
+            error => Fault::Syntax(error.to_string()),
+        })?;
     check_limits(&document)?;
     match document.root_element() {
         root if root.tag_name().name() == "Response" => read(root),
@@ -82,8 +87,16 @@ fn text(body: &[u8]) -> Result<Cow<'_, str>, Fault> {
     if let Ok(text) = str::from_utf8(body) {
         return Ok(Cow::Borrowed(text));
     }
-    let declaration: Vec<u8> = body.iter().take(100).take_while(|octet| **octet != b'>').map(u8::to_ascii_lowercase).collect();
-    if !declaration.windows(10).any(|window| window == b"iso-8859-1") {
+    let declaration: Vec<u8> = body
+        .iter()
+        .take(100)
+        .take_while(|octet| **octet != b'>')
+        .map(u8::to_ascii_lowercase)
+        .collect();
+    if !declaration
+        .windows(10)
+        .any(|window| window == b"iso-8859-1")
+    {
         return Err(Fault::Encoding);
     }
     Ok(Cow::Owned(body.iter().copied().map(char::from).collect()))
@@ -97,7 +110,11 @@ fn check_limits(document: &roxmltree::Document<'_>) -> Result<(), Fault> {
     while let Some(at) = node {
         if at.is_element() {
             elements += 1;
-            if elements > ELEMENTS || at.attributes().any(|attribute| attribute.value().len() > ATTRIBUTE) {
+            if elements > ELEMENTS
+                || at
+                    .attributes()
+                    .any(|attribute| attribute.value().len() > ATTRIBUTE)
+            {
                 return Err(Fault::Limits);
             }
         }
@@ -134,19 +151,28 @@ fn check_limits(document: &roxmltree::Document<'_>) -> Result<(), Fault> {
 }
 
 /// The elements directly below one.
-pub(crate) fn children<'a, 'input: 'a>(node: Node<'a, 'input>) -> impl Iterator<Item = (&'a str, Node<'a, 'input>)> {
-    node.children().filter(|child| child.node_type() == NodeType::Element).map(|child| (child.tag_name().name(), child))
+pub(crate) fn children<'a, 'input: 'a>(
+    node: Node<'a, 'input>,
+) -> impl Iterator<Item = (&'a str, Node<'a, 'input>)> {
+    node.children()
+        .filter(|child| child.node_type() == NodeType::Element)
+        .map(|child| (child.tag_name().name(), child))
 }
 
 /// The text directly inside an element, trimmed.
 pub(crate) fn body(node: Node<'_, '_>) -> String {
-    let text: String = node.children().filter(|child| child.is_text()).filter_map(|child| child.text()).collect();
+    let text: String = node
+        .children()
+        .filter(|child| child.is_text())
+        .filter_map(|child| child.text())
+        .collect();
     text.trim().to_owned()
 }
 
 /// An attribute with a value; an empty one counts as absent (voice-xml.md §1.7).
 pub(crate) fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
-    node.attribute(name).filter(|value| !value.trim().is_empty())
+    node.attribute(name)
+        .filter(|value| !value.trim().is_empty())
 }
 
 /// An integer attribute; anything else counts as absent (voice-xml.md §1.4).
@@ -160,12 +186,19 @@ pub(crate) fn flag(node: Node<'_, '_>, name: &str, default: bool) -> bool {
 }
 
 /// A method attribute.
-pub(crate) fn method(node: Node<'_, '_>, element: &'static str, name: &'static str) -> Result<HttpMethod, Fault> {
+pub(crate) fn method(
+    node: Node<'_, '_>,
+    element: &'static str,
+    name: &'static str,
+) -> Result<HttpMethod, Fault> {
     match attribute(node, name).map(str::trim) {
         None => Ok(HttpMethod::Post),
         Some(value) if value.eq_ignore_ascii_case("POST") => Ok(HttpMethod::Post),
         Some(value) if value.eq_ignore_ascii_case("GET") => Ok(HttpMethod::Get),
-        Some(_) => Err(Fault::Invalid { element, what: name }),
+        Some(_) => Err(Fault::Invalid {
+            element,
+            what: name,
+        }),
     }
 }
 
@@ -174,14 +207,23 @@ pub(crate) fn method(node: Node<'_, '_>, element: &'static str, name: &'static s
 pub(crate) fn link(base: &str, url: &str, method: HttpMethod) -> Link {
     let url = url.trim();
     if crate::http::is_absolute_http(url) {
-        return Link { url: url.to_owned(), method };
+        return Link {
+            url: url.to_owned(),
+            method,
+        };
     }
     let has_scheme = url::Url::parse(url).is_ok();
-    let resolved = url::Url::parse(base).ok().and_then(|base| base.join(url).ok()).filter(|_| !has_scheme);
+    let resolved = url::Url::parse(base)
+        .ok()
+        .and_then(|base| base.join(url).ok())
+        .filter(|_| !has_scheme);
     if resolved.is_some() {
         tracing::warn!("a document holds a relative URL; resolved against the document's own");
     }
-    Link { url: resolved.map_or_else(|| url.to_owned(), |url| url.into()), method }
+    Link {
+        url: resolved.map_or_else(|| url.to_owned(), |url| url.into()),
+        method,
+    }
 }
 
 #[cfg(test)]
@@ -195,20 +237,41 @@ mod tests {
     #[test]
     fn documents_are_refused_by_form() {
         assert_eq!(read(b"<Response/>"), Ok(0));
-        assert_eq!(read(b"\xef\xbb\xbf<?xml version='1.0'?><Response><A/>x<B/></Response>"), Ok(2));
-        assert_eq!(read(b"<?xml version='1.0' encoding='ISO-8859-1'?><Response>\xe9</Response>"), Ok(0));
+        assert_eq!(
+            read(b"\xef\xbb\xbf<?xml version='1.0'?><Response><A/>x<B/></Response>"),
+            Ok(2)
+        );
+        assert_eq!(
+            read(b"<?xml version='1.0' encoding='ISO-8859-1'?><Response>\xe9</Response>"),
+            Ok(0)
+        );
         assert_eq!(read(b"<Response>\xe9</Response>"), Err(Fault::Encoding));
         assert_eq!(read(b""), Err(Fault::Empty));
         assert_eq!(read(b" \r\n"), Err(Fault::Empty));
         assert_eq!(read(b"<response/>"), Err(Fault::Root("response".into())));
-        assert_eq!(read(b"<html><body/></html>"), Err(Fault::Root("html".into())));
-        assert_eq!(read(&vec![b' '; 100 * 1024 + 1]), Err(Fault::TooLarge(100 * 1024)));
+        assert_eq!(
+            read(b"<html><body/></html>"),
+            Err(Fault::Root("html".into()))
+        );
+        assert_eq!(
+            read(&vec![b' '; 100 * 1024 + 1]),
+            Err(Fault::TooLarge(100 * 1024))
+        );
         for malformed in [
-            &b"{\"a\":1}"[..], b"hello", b"<Response>", b"<Response/><Response/>", b"<Response>a & b</Response>",
-            b" <?xml version='1.0'?><Response/>", b"<!DOCTYPE Response [<!ENTITY a 'b'>]><Response>&a;</Response>",
+            &b"{\"a\":1}"[..],
+            b"hello",
+            b"<Response>",
+            b"<Response/><Response/>",
+            b"<Response>a & b</Response>",
+            b" <?xml version='1.0'?><Response/>",
+            b"<!DOCTYPE Response [<!ENTITY a 'b'>]><Response>&a;</Response>",
             b"<!DOCTYPE Response SYSTEM 'file:///etc/passwd'><Response/>",
         ] {
-            assert!(matches!(read(malformed), Err(Fault::Syntax(_))), "{}", String::from_utf8_lossy(malformed));
+            assert!(
+                matches!(read(malformed), Err(Fault::Syntax(_))),
+                "{}",
+                String::from_utf8_lossy(malformed)
+            );
         }
     }
 
@@ -216,15 +279,24 @@ mod tests {
     fn limits_hold_to_the_element() {
         let nested = |depth: usize| {
             let inner = depth - 1;
-            format!("<Response>{}{}</Response>", "<a>".repeat(inner), "</a>".repeat(inner)).into_bytes()
+            format!(
+                "<Response>{}{}</Response>",
+                "<a>".repeat(inner),
+                "</a>".repeat(inner)
+            )
+            .into_bytes()
         };
         assert_eq!(read(&nested(DEPTH)), Ok(1));
         assert_eq!(read(&nested(DEPTH + 1)), Err(Fault::Limits));
         assert!(read(&nested(14_000)).is_err());
-        let wide = |count: usize| format!("<Response>{}</Response>", "<a/>".repeat(count - 1)).into_bytes();
+        let wide = |count: usize| {
+            format!("<Response>{}</Response>", "<a/>".repeat(count - 1)).into_bytes()
+        };
         assert_eq!(read(&wide(ELEMENTS)), Ok(ELEMENTS - 1));
         assert_eq!(read(&wide(ELEMENTS + 1)), Err(Fault::Limits));
-        let long = |length: usize| format!("<Response><a b='{}'/></Response>", "x".repeat(length)).into_bytes();
+        let long = |length: usize| {
+            format!("<Response><a b='{}'/></Response>", "x".repeat(length)).into_bytes()
+        };
         assert_eq!(read(&long(ATTRIBUTE)), Ok(1));
         assert_eq!(read(&long(ATTRIBUTE + 1)), Err(Fault::Limits));
     }

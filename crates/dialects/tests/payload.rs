@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::{
-    About, AuthKind, AuthUser, CallStatus, Cause, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction, HangupSource,
-    LegId, LegRecord, Occasion,
+    About, AuthKind, AuthUser, CallStatus, Cause, Cdr, DialAction, DialLeg, DialStatus,
+    DialSummary, Direction, HangupSource, LegId, LegRecord, Occasion,
 };
 use dialects::bandwidth::Bandwidth;
 use dialects::plivo::Plivo;
 use dialects::vobiz::Vobiz;
-use offhook_core::{AccountFacts, Application, ApplicationKind, Dialect, Flavor, HttpMethod, Payload, Secret};
+use offhook_core::{
+    AccountFacts, Application, ApplicationKind, Dialect, Flavor, HttpMethod, Payload, Secret,
+};
 use uuid::Uuid;
 
 const A: Uuid = Uuid::from_u128(0x3f0c5f0e_6a5a_4a63_9c3e_2a0f6f3c1b11);
@@ -63,8 +65,14 @@ fn about(direction: Direction, status: CallStatus) -> About {
         caller_name: "Alice".into(),
         session_start: "2026-02-03T09:30:00.123456Z".parse().unwrap(),
         to_header: "<sip:15550123@phone.example.net>".into(),
-        headers: vec![("X-PH-team".into(), "blue".into()), ("X-PH-Team".into(), "Ä b".into())],
-        auth: Some(AuthUser { user: "alice240611101530".into(), kind: AuthKind::Credentials }),
+        headers: vec![
+            ("X-PH-team".into(), "blue".into()),
+            ("X-PH-Team".into(), "Ä b".into()),
+        ],
+        auth: Some(AuthUser {
+            user: "alice240611101530".into(),
+            kind: AuthKind::Credentials,
+        }),
         source_ip: [192, 0, 2, 10].into(),
     }
 }
@@ -74,7 +82,11 @@ fn cdr(uuid: Uuid, answered: bool) -> Cdr {
         uuid,
         parent: (uuid == B).then_some(A),
         leg: LegId(u16::from(uuid == B)),
-        direction: if uuid == B { Direction::Outbound } else { Direction::Inbound },
+        direction: if uuid == B {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        },
         from: "15550100".into(),
         to: "sip:bob@phone.example.net".into(),
         endpoint: None,
@@ -85,14 +97,22 @@ fn cdr(uuid: Uuid, answered: bool) -> Cdr {
         source_ip: None,
         call_id: None,
     };
-    let cause = if answered { Cause::NormalHangup } else { Cause::EndpointNotRegistered };
+    let cause = if answered {
+        Cause::NormalHangup
+    } else {
+        Cause::EndpointNotRegistered
+    };
     Cdr {
         leg,
         ended: "2026-02-03T09:31:11.9Z".parse().unwrap(),
         duration: Duration::from_millis(if answered { 66_900 } else { 0 }),
         billed_seconds: if answered { 120 } else { 0 },
         cause,
-        source: if answered { HangupSource::Callee } else { HangupSource::Platform },
+        source: if answered {
+            HangupSource::Callee
+        } else {
+            HangupSource::Platform
+        },
         status: cause.final_status(answered),
         sip_status: None,
         media: None,
@@ -103,28 +123,82 @@ fn occasions() -> Vec<(&'static str, About, Occasion)> {
     let ringing = || about(Direction::Inbound, CallStatus::Ringing);
     let talking = || about(Direction::Inbound, CallStatus::InProgress);
     let over = |status| about(Direction::Inbound, status);
-    let anonymous = About { caller_name: String::new(), to_header: String::new(), headers: Vec::new(), auth: None, ..ringing() };
+    let anonymous = About {
+        caller_name: String::new(),
+        to_header: String::new(),
+        headers: Vec::new(),
+        auth: None,
+        ..ringing()
+    };
     let leg = |action, cdr: Option<Cdr>| {
-        let b = cdr.as_ref().map_or_else(|| crate::cdr(B, true).leg, |cdr| cdr.leg.clone());
-        Occasion::DialLeg(DialLeg { action, b, position: 2, cdr })
+        let b = cdr
+            .as_ref()
+            .map_or_else(|| crate::cdr(B, true).leg, |cdr| cdr.leg.clone());
+        Occasion::DialLeg(Box::new(DialLeg {
+            action,
+            b,
+            position: 2,
+            cdr,
+        }))
     };
     let ended = |status, b_leg| {
-        let cause = if b_leg { Cause::NormalHangup } else { Cause::BusyLine };
-        Occasion::DialEnded(DialSummary { status, rang: b_leg, cause, b_leg: b_leg.then_some(B) })
+        let cause = if b_leg {
+            Cause::NormalHangup
+        } else {
+            Cause::BusyLine
+        };
+        Occasion::DialEnded(DialSummary {
+            status,
+            rang: b_leg,
+            cause,
+            b_leg: b_leg.then_some(B),
+        })
     };
     vec![
         ("an endpoint dials", ringing(), Occasion::StartApp),
-        ("somebody dials who says little", anonymous, Occasion::StartApp),
-        ("a call of ours is answered", about(Direction::Outbound, CallStatus::InProgress), Occasion::StartApp),
+        (
+            "somebody dials who says little",
+            anonymous,
+            Occasion::StartApp,
+        ),
+        (
+            "a call of ours is answered",
+            about(Direction::Outbound, CallStatus::InProgress),
+            Occasion::StartApp,
+        ),
         ("a document redirects", talking(), Occasion::Redirect),
-        ("a dial was bridged", talking(), ended(DialStatus::Completed, true)),
+        (
+            "a dial was bridged",
+            talking(),
+            ended(DialStatus::Completed, true),
+        ),
         ("a dial was busy", talking(), ended(DialStatus::Busy, false)),
         ("a B leg answered", ringing(), leg(DialAction::Answer, None)),
-        ("a B leg was connected", talking(), leg(DialAction::Connected, None)),
-        ("a B leg is over", talking(), leg(DialAction::Hangup, Some(cdr(B, true)))),
-        ("a B leg was never answered", ringing(), leg(DialAction::Hangup, Some(cdr(B, false)))),
-        ("an answered call is over", over(CallStatus::Completed), Occasion::Hangup(Box::new(cdr(A, true)))),
-        ("an unanswered call is over", over(CallStatus::Failed), Occasion::Hangup(Box::new(cdr(A, false)))),
+        (
+            "a B leg was connected",
+            talking(),
+            leg(DialAction::Connected, None),
+        ),
+        (
+            "a B leg is over",
+            talking(),
+            leg(DialAction::Hangup, Some(cdr(B, true))),
+        ),
+        (
+            "a B leg was never answered",
+            ringing(),
+            leg(DialAction::Hangup, Some(cdr(B, false))),
+        ),
+        (
+            "an answered call is over",
+            over(CallStatus::Completed),
+            Occasion::Hangup(Box::new(cdr(A, true))),
+        ),
+        (
+            "an unanswered call is over",
+            over(CallStatus::Failed),
+            Occasion::Hangup(Box::new(cdr(A, false))),
+        ),
     ]
 }
 
@@ -134,8 +208,12 @@ fn table(dialect: &dyn Dialect, account: &AccountFacts) -> String {
         writeln!(table, "{name}").unwrap();
         match dialect.payload(account, &about, &occasion) {
             Payload::Form(parameters) => {
-                let names: Vec<&[u8]> = parameters.iter().map(|(name, _)| name.as_bytes()).collect();
-                assert!(names.is_sorted_by(|one, next| one < next), "sorted bytewise, none twice: {parameters:?}");
+                let names: Vec<&[u8]> =
+                    parameters.iter().map(|(name, _)| name.as_bytes()).collect();
+                assert!(
+                    names.is_sorted_by(|one, next| one < next),
+                    "sorted bytewise, none twice: {parameters:?}"
+                );
                 for (name, value) in parameters {
                     writeln!(table, "  {name}={value}").unwrap();
                 }
@@ -168,8 +246,11 @@ fn bandwidth_tells_what_its_contract_lists() {
 #[test]
 fn bandwidth_asks_for_a_document_after_the_answer() {
     let account = account(HttpMethod::Get);
-    let Payload::Json(event) = Bandwidth.payload(&account, &about(Direction::Inbound, CallStatus::Ringing), &Occasion::StartApp)
-    else {
+    let Payload::Json(event) = Bandwidth.payload(
+        &account,
+        &about(Direction::Inbound, CallStatus::Ringing),
+        &Occasion::StartApp,
+    ) else {
         panic!("no event");
     };
     assert_eq!(event["eventType"], "answer");

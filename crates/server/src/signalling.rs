@@ -276,7 +276,10 @@ impl Shard {
                 continue;
             }
             told.push(id);
-            self.core.flow_closed(id);
+            {
+                let _main = self.main.enter();
+                self.core.flow_closed(id);
+            }
             self.stack
                 .handle(self.clock.now().instant, Input::FlowClosed(id));
             self.drain();

@@ -20,7 +20,10 @@ const CALL_URL: &str = "incomingCallUrl";
 const CALL_TIMEOUT: &str = "incomingCallUrlCallbackTimeout";
 const CALL_FALLBACK: &str = "incomingCallFallbackUrl";
 const MESSAGE_URL: [&str; 2] = ["incomingMessageUrl", "incomingSmsUrl"];
-const MESSAGE_TIMEOUT: [&str; 2] = ["incomingMessageUrlCallbackTimeout", "incomingSmsUrlCallbackTimeout"];
+const MESSAGE_TIMEOUT: [&str; 2] = [
+    "incomingMessageUrlCallbackTimeout",
+    "incomingSmsUrlCallbackTimeout",
+];
 const MESSAGE_FALLBACK: [&str; 2] = ["incomingMessageFallbackUrl", "incomingSmsFallbackUrl"];
 
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
@@ -33,7 +36,12 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         return Err(Refusal::missing(CALL_URL));
     }
     let fallback_url = sent.call_fallback.flatten();
-    check_fallbacks(answer_url.is_some(), fallback_url.is_some(), message_url.is_some(), sent.extra.contains_key(MESSAGE_FALLBACK[0]))?;
+    check_fallbacks(
+        answer_url.is_some(),
+        fallback_url.is_some(),
+        message_url.is_some(),
+        sent.extra.contains_key(MESSAGE_FALLBACK[0]),
+    )?;
     let method = sent.method.unwrap_or(HttpMethod::Post);
     let mut extra = Map::new();
     extra.insert("autoAnswer".to_owned(), json!(true));
@@ -57,22 +65,38 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         enabled: true,
         extra: Value::Object(extra),
     };
-    let application = caller.core.directory.create_application(&caller.account, new).await?;
+    let application = caller
+        .core
+        .directory
+        .create_application(&caller.account, new)
+        .await?;
     Ok(caller.created(&format!("applications/{}", application.public_id)))
 }
 
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = Asked::read(&input, PAGE)?;
-    let found = caller.core.directory.applications(&caller.account, &ApplicationFilter::default(), page.rows()).await?;
-    let items = found.items.iter().map(|application| object(application)).collect();
+    let found = caller
+        .core
+        .directory
+        .applications(&caller.account, &ApplicationFilter::default(), page.rows())
+        .await?;
+    let items = found
+        .items
+        .iter()
+        .map(|application| object(application))
+        .collect();
     Ok(page.listed(&caller, "applications", found.total, items))
 }
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let id = caller.path("application_id");
-    let found = caller.core.directory.application_by_key(&caller.account, &key(id)).await;
+    let found = caller
+        .core
+        .directory
+        .application_by_key(&caller.account, &key(id))
+        .await;
     let application = found.map_err(|error| Refusal::of(error, id))?;
     Ok(Json(object(&application)).into_response())
 }
@@ -81,20 +105,31 @@ pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Respons
 pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let id = caller.path("application_id");
-    let found = caller.core.directory.application_by_key(&caller.account, &key(id)).await;
+    let found = caller
+        .core
+        .directory
+        .application_by_key(&caller.account, &key(id))
+        .await;
     let before = found.map_err(|error| Refusal::of(error, id))?;
     let sent = Sent::read(&caller, &fields)?;
     let mut extra = before.extra.as_object().cloned().unwrap_or_default();
     extra.extend(sent.extra);
     extra.retain(|_, value| !value.is_null());
-    let after = |sent: &Option<Option<String>>, before: &Option<String>| sent.as_ref().unwrap_or(before).is_some();
+    let after = |sent: &Option<Option<String>>, before: &Option<String>| {
+        sent.as_ref().unwrap_or(before).is_some()
+    };
     let has_call_url = after(&sent.call_url, &before.answer_url);
     let has_message_url = after(&sent.message_url, &before.message_url);
     if !has_call_url && !has_message_url {
         return Err(Refusal::missing(CALL_URL));
     }
     let has_fallback = after(&sent.call_fallback, &before.fallback_url);
-    check_fallbacks(has_call_url, has_fallback, has_message_url, extra.contains_key(MESSAGE_FALLBACK[0]))?;
+    check_fallbacks(
+        has_call_url,
+        has_fallback,
+        has_message_url,
+        extra.contains_key(MESSAGE_FALLBACK[0]),
+    )?;
     let change = ApplicationChange {
         name: name(&fields)?,
         answer_url: sent.call_url,
@@ -107,7 +142,11 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         extra: Some(Value::Object(extra)),
         ..ApplicationChange::default()
     };
-    let changed = caller.core.directory.update_application(&caller.account, &key(id), change).await;
+    let changed = caller
+        .core
+        .directory
+        .update_application(&caller.account, &key(id), change)
+        .await;
     changed.map_err(|error| Refusal::of(error, id))?;
     Ok(done())
 }
@@ -116,7 +155,11 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let id = caller.path("application_id");
-    let gone = caller.core.directory.delete_application(&caller.account, &key(id), Orphans::Move(None)).await;
+    let gone = caller
+        .core
+        .directory
+        .delete_application(&caller.account, &key(id), Orphans::Move(None))
+        .await;
     gone.map_err(|error| Refusal::of(error, id))?;
     Ok(done())
 }
@@ -131,7 +174,11 @@ fn object(application: &Application) -> Value {
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("id", json!(application.public_id));
     put("name", json!(application.name));
-    let links = [(CALL_URL, &application.answer_url), (CALL_FALLBACK, &application.fallback_url), (MESSAGE_URL[0], &application.message_url)];
+    let links = [
+        (CALL_URL, &application.answer_url),
+        (CALL_FALLBACK, &application.fallback_url),
+        (MESSAGE_URL[0], &application.message_url),
+    ];
     for (name, url) in links {
         if let Some(url) = url {
             put(name, json!(url));
@@ -142,11 +189,21 @@ fn object(application: &Application) -> Value {
             put(name, value.clone());
         }
     }
-    put("callbackHttpMethod", json!(match application.answer_method {
-        HttpMethod::Get => "get",
-        HttpMethod::Post => "post",
-    }));
-    put("autoAnswer", application.extra.get("autoAnswer").cloned().unwrap_or(json!(true)));
+    put(
+        "callbackHttpMethod",
+        json!(match application.answer_method {
+            HttpMethod::Get => "get",
+            HttpMethod::Post => "post",
+        }),
+    );
+    put(
+        "autoAnswer",
+        application
+            .extra
+            .get("autoAnswer")
+            .cloned()
+            .unwrap_or(json!(true)),
+    );
     Value::Object(object)
 }
 
@@ -186,20 +243,29 @@ impl Sent {
 
 fn name(fields: &Fields) -> Result<Option<String>, Refusal> {
     match fields.text("name")?.filter(|name| !name.is_empty()) {
-        Some(name) if name.chars().count() > 256 || name.chars().any(char::is_control) => {
-            Err(Refusal::not_valid("name", "it is too long or has control characters"))
-        }
+        Some(name) if name.chars().count() > 256 || name.chars().any(char::is_control) => Err(
+            Refusal::not_valid("name", "it is too long or has control characters"),
+        ),
         name => Ok(name),
     }
 }
 
 /// A URL that was sent; an empty one unsets. It may hold Basic credentials (bandwidth-v1.md §7.1).
-fn link(caller: &Caller, fields: &Fields, names: &[&'static str]) -> Result<Option<Option<String>>, Refusal> {
+fn link(
+    caller: &Caller,
+    fields: &Fields,
+    names: &[&'static str],
+) -> Result<Option<Option<String>>, Refusal> {
     match fields.text_of(names)? {
         None => Ok(None),
         Some(url) if url.is_empty() => Ok(Some(None)),
-        Some(url) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => Ok(Some(Some(url))),
-        Some(_) => Err(Refusal::not_valid(names.first().copied().unwrap_or_default(), "it is not a valid http or https URL")),
+        Some(url) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => {
+            Ok(Some(Some(url)))
+        }
+        Some(_) => Err(Refusal::not_valid(
+            names.first().copied().unwrap_or_default(),
+            "it is not a valid http or https URL",
+        )),
     }
 }
 
@@ -215,21 +281,39 @@ fn timeout(fields: &Fields, names: &[&'static str]) -> Result<Option<i64>, Refus
 }
 
 fn method(fields: &Fields) -> Result<Option<HttpMethod>, Refusal> {
-    match fields.text("callbackHttpMethod")?.map(|method| method.to_ascii_uppercase()).as_deref() {
+    match fields
+        .text("callbackHttpMethod")?
+        .map(|method| method.to_ascii_uppercase())
+        .as_deref()
+    {
         None | Some("") => Ok(None),
         Some("GET") => Ok(Some(HttpMethod::Get)),
         Some("POST") => Ok(Some(HttpMethod::Post)),
-        Some(_) => Err(Refusal::not_valid("callbackHttpMethod", "it is neither GET nor POST")),
+        Some(_) => Err(Refusal::not_valid(
+            "callbackHttpMethod",
+            "it is neither GET nor POST",
+        )),
     }
 }
 
 /// A fallback needs the URL that it stands in for.
-fn check_fallbacks(call: bool, call_fallback: bool, message: bool, message_fallback: bool) -> Result<(), Refusal> {
+fn check_fallbacks(
+    call: bool,
+    call_fallback: bool,
+    message: bool,
+    message_fallback: bool,
+) -> Result<(), Refusal> {
     if call_fallback && !call {
-        return Err(Refusal::not_valid(CALL_FALLBACK, "it needs incomingCallUrl"));
+        return Err(Refusal::not_valid(
+            CALL_FALLBACK,
+            "it needs incomingCallUrl",
+        ));
     }
     if message_fallback && !message {
-        return Err(Refusal::not_valid(MESSAGE_FALLBACK[0], "it needs incomingMessageUrl"));
+        return Err(Refusal::not_valid(
+            MESSAGE_FALLBACK[0],
+            "it needs incomingMessageUrl",
+        ));
     }
     Ok(())
 }

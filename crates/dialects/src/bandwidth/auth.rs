@@ -28,14 +28,28 @@ impl FromRequestParts<Arc<Core>> for Caller {
     async fn from_request_parts(parts: &mut Parts, core: &Arc<Core>) -> Result<Self, Refusal> {
         let path = PathValues::read(parts).await;
         let (token, secret) = basic(&parts.headers).ok_or_else(Refusal::unauthorized)?;
-        let account = core.directory.authenticate_bandwidth(&token, &secret).await?;
+        let account = core
+            .directory
+            .authenticate_bandwidth(&token, &secret)
+            .await?;
         if path.get("user_id") != account.bandwidth_user {
             return Err(Refusal::access_denied(path.get("user_id")));
         }
-        let agent = parts.headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let absolute_location = agent.starts_with("csharp-bandwidth") || agent.starts_with("Apache-HttpClient");
+        let agent = parts
+            .headers
+            .get(header::USER_AGENT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let absolute_location =
+            agent.starts_with("csharp-bandwidth") || agent.starts_with("Apache-HttpClient");
         let origin = origin(parts, &core.settings.public_url);
-        Ok(Self { core: Arc::clone(core), account, origin, absolute_location, path })
+        Ok(Self {
+            core: Arc::clone(core),
+            account,
+            origin,
+            absolute_location,
+            path,
+        })
     }
 }
 
@@ -53,7 +67,11 @@ impl Caller {
     /// The answer to a create: `Location`, no body and no media type.
     pub(crate) fn created(&self, rest: &str) -> Response {
         let path = self.below(rest);
-        let location = if self.absolute_location { format!("{}{path}", self.origin) } else { path };
+        let location = if self.absolute_location {
+            format!("{}{path}", self.origin)
+        } else {
+            path
+        };
         match HeaderValue::try_from(location) {
             Ok(location) => (StatusCode::CREATED, [(header::LOCATION, location)]).into_response(),
             Err(_) => StatusCode::CREATED.into_response(),

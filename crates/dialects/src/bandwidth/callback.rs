@@ -10,16 +10,30 @@ use uuid::Uuid;
 pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) -> Value {
     let mut event = Map::new();
     let call = call_id(about.a_leg);
-    let uri = format!("{}/v1/users/{}/calls/{call}", account.public_url, account.bandwidth_user);
+    let uri = format!(
+        "{}/v1/users/{}/calls/{call}",
+        account.public_url, account.bandwidth_user
+    );
     put(&mut event, "callId", &call);
     put(&mut event, "callUri", &uri);
     put(&mut event, "from", &about.from);
-    put(&mut event, "to", &about.to);
+    put(&mut event, "to", &e164(&about.to));
     match occasion {
         Occasion::StartApp => {
             // BXML mode asks for the document with the event that follows the answer (§7.2, 5).
-            let wants_document = account.application.as_ref().is_some_and(|application| is_get(application));
-            put(&mut event, "eventType", if wants_document { "answer" } else { "incomingcall" });
+            let wants_document = account
+                .application
+                .as_ref()
+                .is_some_and(|application| is_get(application));
+            put(
+                &mut event,
+                "eventType",
+                if wants_document {
+                    "answer"
+                } else {
+                    "incomingcall"
+                },
+            );
             // `active` even while it rings.
             put(&mut event, "callState", "active");
             if !wants_document && let Some(application) = &account.application {
@@ -45,7 +59,10 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
         }
         Occasion::DialLeg(leg) => {
             let call = call_id(leg.b.uuid);
-            let uri = format!("{}/v1/users/{}/calls/{call}", account.public_url, account.bandwidth_user);
+            let uri = format!(
+                "{}/v1/users/{}/calls/{call}",
+                account.public_url, account.bandwidth_user
+            );
             put(&mut event, "callId", &call);
             put(&mut event, "callUri", &uri);
             put(&mut event, "from", &leg.b.from);
@@ -54,13 +71,25 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
                 (DialAction::Hangup, cdr) => {
                     put(&mut event, "eventType", "hangup");
                     put(&mut event, "callState", "completed");
-                    put(&mut event, "cause", cause(cdr.as_ref().map_or(Cause::Unknown, |cdr| cdr.cause)));
-                    put(&mut event, "time", &time(cdr.as_ref().map_or(leg.b.started, |cdr| cdr.ended)));
+                    put(
+                        &mut event,
+                        "cause",
+                        cause(cdr.as_ref().map_or(Cause::Unknown, |cdr| cdr.cause)),
+                    );
+                    put(
+                        &mut event,
+                        "time",
+                        &time(cdr.as_ref().map_or(leg.b.started, |cdr| cdr.ended)),
+                    );
                 }
                 (DialAction::Answer | DialAction::Connected, _) => {
                     put(&mut event, "eventType", "answer");
                     put(&mut event, "callState", "active");
-                    put(&mut event, "time", &time(leg.b.answered.unwrap_or(leg.b.started)));
+                    put(
+                        &mut event,
+                        "time",
+                        &time(leg.b.answered.unwrap_or(leg.b.started)),
+                    );
                 }
             }
         }
@@ -72,6 +101,24 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
         }
     }
     Value::Object(event)
+}
+
+/// The number that was dialled as events show it: without visual separators, and national ones of ten digits made
+/// international (bandwidth-v1.md §4, Dialled formats). What is no number stays.
+fn e164(dialled: &str) -> String {
+    let plain: String = dialled
+        .chars()
+        .filter(|c| !matches!(c, ' ' | '-' | '.' | '(' | ')'))
+        .collect();
+    let digits = plain.strip_prefix('+').unwrap_or(&plain);
+    if digits.is_empty() || !digits.bytes().all(|octet| octet.is_ascii_digit()) {
+        return dialled.to_owned();
+    }
+    match (plain.starts_with('+'), digits.len()) {
+        (false, 10) => format!("+1{digits}"),
+        (false, 11) if digits.starts_with('1') => format!("+{digits}"),
+        _ => plain,
+    }
 }
 
 /// Names a call: the prefix, then lower-case letters and digits (bandwidth-v1.md §1.2).
@@ -105,9 +152,34 @@ fn cause(cause: Cause) -> &'static str {
         "ORIGINATOR_CANCEL" | "LOSE_RACE" => "ORIGINATOR_CANCEL",
         "USER_BUSY" => "USER_BUSY",
         "CALL_REJECTED" | "OUTGOING_CALL_BARRED" => "CALL_REJECTED",
-        "UNALLOCATED_NUMBER" | "INVALID_NUMBER_FORMAT" | "NO_ROUTE_DESTINATION" => "UNALLOCATED_NUMBER",
+        "UNALLOCATED_NUMBER" | "INVALID_NUMBER_FORMAT" | "NO_ROUTE_DESTINATION" => {
+            "UNALLOCATED_NUMBER"
+        }
         // An endpoint without a registration too (bandwidth-v1.md §3.3).
-        "NO_ANSWER" | "NO_USER_RESPONSE" | "USER_NOT_REGISTERED" | "RECOVERY_ON_TIMER_EXPIRE" => "NO_ANSWER",
+        "NO_ANSWER" | "NO_USER_RESPONSE" | "USER_NOT_REGISTERED" | "RECOVERY_ON_TIMER_EXPIRE" => {
+            "NO_ANSWER"
+        }
         _ => "NORMAL_TEMPORARY_FAILURE",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::e164;
+
+    #[test]
+    fn dialled_numbers_become_international() {
+        for (dialled, shown) in [
+            ("500-555-0123", "+15005550123"),
+            ("(500) 555.0123", "+15005550123"),
+            ("15005550123", "+15005550123"),
+            ("+4930123456", "+4930123456"),
+            ("911", "911"),
+            ("sip:bob@acme.example", "sip:bob@acme.example"),
+            ("front_desk", "front_desk"),
+            ("", ""),
+        ] {
+            assert_eq!(e164(dialled), shown);
+        }
     }
 }

@@ -9,27 +9,47 @@ use serde_json::{Map, Value, json};
 use crate::bandwidth::auth::{Caller, done};
 use crate::bandwidth::error::Refusal;
 use crate::bandwidth::page::Asked;
-use crate::http::Input;
+use crate::http::{Fields, Input};
 
 /// The largest page of this list.
 const PAGE: u64 = 100;
+/// Undocumented; chosen: the longest description.
+const DESCRIPTION: usize = 1_000;
 
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
-    let name = fields.text("name")?.filter(|name| !name.is_empty()).ok_or_else(|| Refusal::missing("name"))?;
+    let name = fields
+        .text("name")?
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Refusal::missing("name"))?;
     if !is_label(&name) {
-        return Err(Refusal::not_valid("name", "it must be 1 to 63 letters, digits, hyphens or underscores"));
+        return Err(Refusal::not_valid(
+            "name",
+            "it must be 1 to 63 letters, digits, hyphens or underscores",
+        ));
     }
-    let description = fields.text("description")?.filter(|text| !text.is_empty());
-    let domain = caller.core.directory.create_domain(&caller.account, name, description).await?;
+    let description = description(&fields)?.flatten();
+    let domain = caller
+        .core
+        .directory
+        .create_domain(&caller.account, name, description)
+        .await?;
     Ok(caller.created(&format!("domains/{}", domain.public_id)))
 }
 
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = Asked::read(&input, PAGE)?;
-    let found = caller.core.directory.domains(&caller.account, page.rows()).await?;
-    let items = found.items.iter().map(|domain| object(&caller, domain)).collect();
+    let found = caller
+        .core
+        .directory
+        .domains(&caller.account, page.rows())
+        .await?;
+    let items = found
+        .items
+        .iter()
+        .map(|domain| object(&caller, domain))
+        .collect();
     Ok(page.listed(&caller, "domains", found.total, items))
 }
 
@@ -50,8 +70,12 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
     if fields.text("name")?.is_some_and(|name| name != domain.name) {
         return Err(Refusal::not_valid("name", "it cannot be changed"));
     }
-    let description = fields.text("description")?.map(|text| Some(text).filter(|text| !text.is_empty()));
-    let changed = caller.core.directory.update_domain(&caller.account, id, description).await;
+    let description = description(&fields)?;
+    let changed = caller
+        .core
+        .directory
+        .update_domain(&caller.account, id, description)
+        .await;
     changed.map_err(|error| Refusal::of(error, id))?;
     Ok(done())
 }
@@ -60,9 +84,23 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let id = caller.path("domain_id");
-    let gone = caller.core.directory.delete_domain(&caller.account, id).await;
+    let gone = caller
+        .core
+        .directory
+        .delete_domain(&caller.account, id)
+        .await;
     gone.map_err(|error| Refusal::of(error, id))?;
     Ok(done())
+}
+
+/// Free text that was sent; an empty one unsets.
+pub(crate) fn description(fields: &Fields) -> Result<Option<Option<String>>, Refusal> {
+    match fields.text("description")? {
+        Some(text) if text.chars().count() > DESCRIPTION => {
+            Err(Refusal::not_valid("description", "it is too long"))
+        }
+        text => Ok(text.map(|text| Some(text).filter(|text| !text.is_empty()))),
+    }
 }
 
 /// The reference names the link `endpoints`, the libraries read `endpointsUrl`.
@@ -75,7 +113,10 @@ fn object(caller: &Caller, domain: &Domain) -> Value {
         object.insert("description".to_owned(), json!(description));
     }
     object.insert("endpoints".to_owned(), json!(endpoints));
-    object.insert("endpointsUrl".to_owned(), json!(format!("{}{endpoints}", caller.origin)));
+    object.insert(
+        "endpointsUrl".to_owned(),
+        json!(format!("{}{endpoints}", caller.origin)),
+    );
     Value::Object(object)
 }
 
@@ -85,7 +126,9 @@ fn is_label(name: &str) -> bool {
     name.len() <= 63
         && ends(name.chars().next())
         && ends(name.chars().next_back())
-        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 #[cfg(test)]
@@ -97,7 +140,17 @@ mod tests {
         for good in ["acme-lab", "Acme_Lab", "a", "7", &"x".repeat(63)] {
             assert!(is_label(good), "{good}");
         }
-        for bad in ["", "-a", "a-", "_a", "a.b", "My Site", "ä", "a@b", &"x".repeat(64)] {
+        for bad in [
+            "",
+            "-a",
+            "a-",
+            "_a",
+            "a.b",
+            "My Site",
+            "ä",
+            "a@b",
+            &"x".repeat(64),
+        ] {
             assert!(!is_label(bad), "{bad}");
         }
     }

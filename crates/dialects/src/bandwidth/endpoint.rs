@@ -10,6 +10,7 @@ use offhook_core::{Domain, Error, Flavor, Id, Permissions, Ring};
 use serde_json::{Map, Value, json};
 
 use crate::bandwidth::auth::{Caller, done};
+use crate::bandwidth::domain::description;
 use crate::bandwidth::error::Refusal;
 use crate::bandwidth::page::Asked;
 use crate::http::{Fields, Input};
@@ -22,18 +23,25 @@ const PASSWORD: (usize, usize) = (6, 5);
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let domain = domain(&caller).await?;
-    let name = fields.text("name")?.filter(|name| !name.is_empty()).ok_or_else(|| Refusal::missing("name"))?;
+    let name = fields
+        .text("name")?
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Refusal::missing("name"))?;
     if !is_user(&name) {
-        return Err(Refusal::not_valid("name", "it must be a user part of a SIP URI of 1 to 128 characters"));
+        return Err(Refusal::not_valid(
+            "name",
+            "it must be a user part of a SIP URI of 1 to 128 characters",
+        ));
     }
-    let password = password(&fields, PASSWORD.0)?.ok_or_else(|| Refusal::missing("credentials.password"))?;
+    let password =
+        password(&fields, PASSWORD.0)?.ok_or_else(|| Refusal::missing("credentials.password"))?;
     let new = NewEndpoint {
         flavor: Flavor::Bandwidth,
         domain: Some(domain.id),
         user: name,
         append_digits: false,
         label: String::new(),
-        description: fields.text("description")?.filter(|text| !text.is_empty()),
+        description: description(&fields)?.flatten(),
         password,
         application: application(&caller, &fields).await?.flatten(),
         // Without an application its calls are rejected; there is no default one.
@@ -42,18 +50,37 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         ring: Ring::All,
         permissions: Permissions::default(),
     };
-    let view = caller.core.directory.create_endpoint(&caller.account, new).await?;
-    Ok(caller.created(&format!("domains/{}/endpoints/{}", domain.public_id, view.endpoint.public_id)))
+    let view = caller
+        .core
+        .directory
+        .create_endpoint(&caller.account, new)
+        .await?;
+    Ok(caller.created(&format!(
+        "domains/{}/endpoints/{}",
+        domain.public_id, view.endpoint.public_id
+    )))
 }
 
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let domain = domain(&caller).await?;
     let page = Asked::read(&input, PAGE)?;
-    let filter = EndpointFilter { domain: Some(domain.id), ..EndpointFilter::default() };
-    let found = caller.core.directory.endpoints(&caller.account, &filter, page.rows()).await?;
+    let filter = EndpointFilter {
+        domain: Some(domain.id),
+        ..EndpointFilter::default()
+    };
+    let found = caller
+        .core
+        .directory
+        .endpoints(&caller.account, &filter, page.rows())
+        .await?;
     let items = found.items.iter().map(object).collect();
-    Ok(page.listed(&caller, &format!("domains/{}/endpoints", domain.public_id), found.total, items))
+    Ok(page.listed(
+        &caller,
+        &format!("domains/{}/endpoints", domain.public_id),
+        found.total,
+        items,
+    ))
 }
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
@@ -66,14 +93,18 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
     let Input { fields, .. } = Input::read(request).await?;
     let view = find(&caller).await?;
     let change = EndpointChange {
-        description: fields.text("description")?.map(|text| Some(text).filter(|text| !text.is_empty())),
+        description: description(&fields)?,
         password: password(&fields, PASSWORD.1)?,
         application: application(&caller, &fields).await?,
         enabled: fields.flag("enabled")?,
         ..EndpointChange::default()
     };
     let id = view.endpoint.public_id;
-    let changed = caller.core.directory.update_endpoint(&caller.account, &Key::Public(id.clone()), change).await;
+    let changed = caller
+        .core
+        .directory
+        .update_endpoint(&caller.account, &Key::Public(id.clone()), change)
+        .await;
     changed.map_err(|error| Refusal::of(error, &id))?;
     Ok(done())
 }
@@ -81,21 +112,34 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let id = find(&caller).await?.endpoint.public_id;
-    let gone = caller.core.directory.delete_endpoint(&caller.account, &Key::Public(id.clone())).await;
+    let gone = caller
+        .core
+        .directory
+        .delete_endpoint(&caller.account, &Key::Public(id.clone()))
+        .await;
     gone.map_err(|error| Refusal::of(error, &id))?;
     Ok(done())
 }
 
 async fn domain(caller: &Caller) -> Result<Arc<Domain>, Refusal> {
     let id = caller.path("domain_id");
-    caller.core.directory.domain(&caller.account, id).await.map_err(|error| Refusal::of(error, id))
+    caller
+        .core
+        .directory
+        .domain(&caller.account, id)
+        .await
+        .map_err(|error| Refusal::of(error, id))
 }
 
 /// Finds the endpoint in the domain of the path; in another one it does not exist.
 async fn find(caller: &Caller) -> Result<EndpointView, Refusal> {
     let domain = domain(caller).await?;
     let id = caller.path("endpoint_id");
-    let found = caller.core.directory.endpoint(&caller.account, &Key::Public(id.to_owned())).await;
+    let found = caller
+        .core
+        .directory
+        .endpoint(&caller.account, &Key::Public(id.to_owned()))
+        .await;
     match found.map_err(|error| Refusal::of(error, id))? {
         view if view.endpoint.domain == domain.id => Ok(view),
         _ => Err(Refusal::unknown("endpoint", id)),
@@ -117,8 +161,14 @@ fn object(view: &EndpointView) -> Value {
         put("applicationId", json!(application.public_id));
     }
     put("enabled", json!(endpoint.enabled));
-    put("sipUri", json!(format!("sip:{}@{}", endpoint.user, view.domain.sip_domain)));
-    put("credentials", json!({ "realm": view.domain.realm, "username": endpoint.user }));
+    put(
+        "sipUri",
+        json!(format!("sip:{}@{}", endpoint.user, view.domain.sip_domain)),
+    );
+    put(
+        "credentials",
+        json!({ "realm": view.domain.realm, "username": endpoint.user }),
+    );
     Value::Object(object)
 }
 
@@ -129,7 +179,9 @@ fn password(fields: &Fields, shortest: usize) -> Result<Option<String>, Refusal>
     let bad = |why: &str| Err(Refusal::not_valid("credentials.password", why));
     match credentials.text("password")? {
         None => Ok(None),
-        Some(password) if password.chars().any(|c| u32::from(c) > 0xff) => bad("it has characters outside ISO 8859-1"),
+        Some(password) if password.chars().any(|c| u32::from(c) > 0xff) => {
+            bad("it has characters outside ISO 8859-1")
+        }
         Some(password) if password.chars().count() < shortest => bad("it is too short"),
         Some(password) if password.chars().count() > 128 => bad("it is too long"),
         Some(password) => Ok(Some(password)),
@@ -141,7 +193,12 @@ async fn application(caller: &Caller, fields: &Fields) -> Result<Option<Option<I
     match fields.text("applicationId")? {
         None => Ok(None),
         Some(id) if id.is_empty() => Ok(Some(None)),
-        Some(id) => match caller.core.directory.application_by_key(&caller.account, &Key::Public(id.clone())).await {
+        Some(id) => match caller
+            .core
+            .directory
+            .application_by_key(&caller.account, &Key::Public(id.clone()))
+            .await
+        {
             Ok(application) => Ok(Some(Some(application.id))),
             Err(Error::NotFound { .. }) => Err(Refusal::unknown("application", &id)),
             Err(error) => Err(error.into()),
@@ -155,7 +212,10 @@ fn is_user(name: &str) -> bool {
     let mut valid = (1..=128).contains(&name.len());
     while let Some(octet) = rest.next() {
         valid &= match octet {
-            b'%' => rest.next().is_some_and(|c| c.is_ascii_hexdigit()) && rest.next().is_some_and(|c| c.is_ascii_hexdigit()),
+            b'%' => {
+                rest.next().is_some_and(|c| c.is_ascii_hexdigit())
+                    && rest.next().is_some_and(|c| c.is_ascii_hexdigit())
+            }
             octet => octet.is_ascii_alphanumeric() || b"_.!~*'()&=+$,;?/-".contains(&octet),
         };
     }
@@ -168,10 +228,26 @@ mod tests {
 
     #[test]
     fn a_name_is_a_user_part() {
-        for good in ["jsmith_mobile", "my-endpoint", "+1(500)555", "a%40b", "a;b=c?d/e&f$g,h!~*'"] {
+        for good in [
+            "jsmith_mobile",
+            "my-endpoint",
+            "+1(500)555",
+            "a%40b",
+            "a;b=c?d/e&f$g,h!~*'",
+        ] {
             assert!(is_user(good), "{good}");
         }
-        for bad in ["", "a b", "a@b", "a%4", "a%zz", "ä", "a:b", "a\"b", &"x".repeat(129)] {
+        for bad in [
+            "",
+            "a b",
+            "a@b",
+            "a%4",
+            "a%zz",
+            "ä",
+            "a:b",
+            "a\"b",
+            &"x".repeat(129),
+        ] {
             assert!(!is_user(bad), "{bad}");
         }
     }

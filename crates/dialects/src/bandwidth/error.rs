@@ -24,32 +24,63 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub(crate) fn new(status: StatusCode, category: &'static str, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, category, code, message: message.into(), retry_after: None }
+    pub(crate) fn new(
+        status: StatusCode,
+        category: &'static str,
+        code: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            category,
+            code,
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     /// A property that cannot be taken.
     pub(crate) fn not_valid(property: &str, why: &str) -> Self {
         let message = format!("The '{property}' property is not valid: {why}");
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "validation-error", message)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "validation-error",
+            message,
+        )
     }
 
     /// A property that was not sent.
     pub(crate) fn missing(property: &str) -> Self {
         let message = format!("The '{property}' property is required but was not specified");
-        Self::new(StatusCode::BAD_REQUEST, "bad-request", "validation-error", message)
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad-request",
+            "validation-error",
+            message,
+        )
     }
 
     /// No or wrong credentials.
     pub(crate) fn unauthorized() -> Self {
         let message = "The API token or secret is missing or not valid";
-        Self::new(StatusCode::UNAUTHORIZED, "authentication", "unauthorized", message)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "authentication",
+            "unauthorized",
+            message,
+        )
     }
 
     /// Somebody else's path.
     pub(crate) fn access_denied(user: &str) -> Self {
         let message = format!("The user '{user}' cannot be accessed with these credentials");
-        Self::new(StatusCode::UNAUTHORIZED, "authorization", "user-access-denied", message)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "authorization",
+            "user-access-denied",
+            message,
+        )
     }
 
     /// Nothing of this kind has this id.
@@ -62,7 +93,12 @@ impl Refusal {
             "account" => "user-not-found",
             _ => "resource-not-found",
         };
-        Self::new(StatusCode::NOT_FOUND, "not-found", code, format!("The {what} '{id}' could not be found"))
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not-found",
+            code,
+            format!("The {what} '{id}' could not be found"),
+        )
     }
 
     /// Translates a refusal of the core about the thing with this id.
@@ -78,8 +114,14 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound { what } => Self::unknown(what, ""),
-            Error::Invalid { field, why: Why::Missing } => Self::missing(property(field)),
-            Error::Invalid { field, why: Why::NotValid(why) } => Self::not_valid(property(field), &why),
+            Error::Invalid {
+                field,
+                why: Why::Missing,
+            } => Self::missing(property(field)),
+            Error::Invalid {
+                field,
+                why: Why::NotValid(why),
+            } => Self::not_valid(property(field), &why),
             Error::Conflict { what, value } => {
                 let code = match what {
                     "domain" => "duplicate-domain",
@@ -87,24 +129,57 @@ impl From<Error> for Refusal {
                     "application" => "duplicate-application",
                     _ => "conflict",
                 };
-                Self::new(StatusCode::CONFLICT, "conflict", code, format!("The {what} '{value}' already exists"))
+                Self::new(
+                    StatusCode::CONFLICT,
+                    "conflict",
+                    code,
+                    format!("The {what} '{value}' already exists"),
+                )
             }
             Error::Unauthorized => Self::unauthorized(),
-            Error::Forbidden { why: why @ Barred::DomainLimit } => {
-                Self::new(StatusCode::FORBIDDEN, "limit", "domain-limit-reached", why.to_string())
-            }
-            Error::Forbidden { why } => Self::new(StatusCode::FORBIDDEN, "forbidden", "access-denied", why.to_string()),
+            Error::Forbidden {
+                why: why @ Barred::DomainLimit,
+            } => Self::new(
+                StatusCode::FORBIDDEN,
+                "limit",
+                "domain-limit-reached",
+                why.to_string(),
+            ),
+            Error::Forbidden { why } => Self::new(
+                StatusCode::FORBIDDEN,
+                "forbidden",
+                "access-denied",
+                why.to_string(),
+            ),
             Error::TooMany { retry_after } => Self {
-                retry_after: Some(retry_after.as_secs().max(1)),
-                ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "rate-limit-reached", "Too many requests")
+                retry_after: Some(crate::http::retry_after(retry_after)),
+                ..Self::new(
+                    StatusCode::TOO_MANY_REQUESTS,
+                    "too-many-requests",
+                    "rate-limit-reached",
+                    "Too many requests",
+                )
             },
-            Error::Unavailable { .. } => {
+            Error::Unavailable { retry_after } => {
                 let message = "The service is not available, nothing was changed";
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "service-unavailable", message)
+                Self {
+                    retry_after: Some(crate::http::retry_after(retry_after)),
+                    ..Self::new(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "unavailable",
+                        "service-unavailable",
+                        message,
+                    )
+                }
             }
             Error::Internal { id } => {
                 let message = format!("Internal error {id}");
-                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "backend", "internal-error", message)
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "backend",
+                    "internal-error",
+                    message,
+                )
             }
         }
     }
@@ -123,12 +198,18 @@ fn property(field: &str) -> &str {
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => {
-                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "bad-request", "validation-error", "The request body is too large")
-            }
-            BodyError::Malformed => {
-                Self::new(StatusCode::BAD_REQUEST, "bad-request", "validation-error", "The request body is not valid JSON")
-            }
+            BodyError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "bad-request",
+                "validation-error",
+                "The request body is too large",
+            ),
+            BodyError::Malformed => Self::new(
+                StatusCode::BAD_REQUEST,
+                "bad-request",
+                "validation-error",
+                "The request body is not valid JSON",
+            ),
         }
     }
 }
@@ -157,7 +238,12 @@ pub(crate) async fn spell(request: Request, next: Next) -> Response {
 /// A path that is no operation, spelled.
 pub(crate) async fn unknown_path(request: Request) -> Response {
     let message = "The resource could not be found";
-    let refusal = Refusal::new(StatusCode::NOT_FOUND, "not-found", "resource-not-found", message);
+    let refusal = Refusal::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "resource-not-found",
+        message,
+    );
     refused(&request, refusal)
 }
 
@@ -180,7 +266,10 @@ impl Asked {
             method: request.method().to_string(),
             // Without the version, as in the documented example.
             path: path.strip_prefix("v1/").unwrap_or(path).to_owned(),
-            remote: request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip().to_string()),
+            remote: request
+                .extensions()
+                .get::<ConnectInfo<SocketAddr>>()
+                .map(|info| info.0.ip().to_string()),
         }
     }
 
@@ -189,7 +278,10 @@ impl Asked {
             return response;
         };
         let mut details = vec![json!({ "name": "requestMethod", "value": self.method })];
-        details.extend(self.remote.map(|remote| json!({ "name": "remoteAddress", "value": remote })));
+        details.extend(
+            self.remote
+                .map(|remote| json!({ "name": "remoteAddress", "value": remote })),
+        );
         details.push(json!({ "name": "requestPath", "value": self.path }));
         let body: Value = json!({
             "category": refusal.category,
@@ -200,9 +292,15 @@ impl Asked {
         *response.body_mut() = Body::from(body.to_string());
         let headers = response.headers_mut();
         headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        );
         if refusal.status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\""));
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"api\""),
+            );
         }
         if let Some(seconds) = refusal.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -214,5 +312,10 @@ impl Asked {
 /// A path that has other methods.
 pub(crate) async fn wrong_method() -> Refusal {
     let message = "The resource does not support this method";
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "bad-request", "method-not-allowed", message)
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "bad-request",
+        "method-not-allowed",
+        message,
+    )
 }

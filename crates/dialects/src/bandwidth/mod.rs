@@ -25,19 +25,71 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::POST, "/v1/users/{user_id}/domains", domain::create),
         Route::new(Method::GET, "/v1/users/{user_id}/domains", domain::list),
-        Route::new(Method::GET, "/v1/users/{user_id}/domains/{domain_id}", domain::retrieve),
-        Route::new(Method::POST, "/v1/users/{user_id}/domains/{domain_id}", domain::update),
-        Route::new(Method::DELETE, "/v1/users/{user_id}/domains/{domain_id}", domain::delete),
-        Route::new(Method::POST, "/v1/users/{user_id}/domains/{domain_id}/endpoints", endpoint::create),
-        Route::new(Method::GET, "/v1/users/{user_id}/domains/{domain_id}/endpoints", endpoint::list),
-        Route::new(Method::GET, "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}", endpoint::retrieve),
-        Route::new(Method::POST, "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}", endpoint::update),
-        Route::new(Method::DELETE, "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}", endpoint::delete),
-        Route::new(Method::POST, "/v1/users/{user_id}/applications", application::create),
-        Route::new(Method::GET, "/v1/users/{user_id}/applications", application::list),
-        Route::new(Method::GET, "/v1/users/{user_id}/applications/{application_id}", application::retrieve),
-        Route::new(Method::POST, "/v1/users/{user_id}/applications/{application_id}", application::update),
-        Route::new(Method::DELETE, "/v1/users/{user_id}/applications/{application_id}", application::delete),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}",
+            domain::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}",
+            domain::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}",
+            domain::delete,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints",
+            endpoint::create,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints",
+            endpoint::list,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}",
+            endpoint::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}",
+            endpoint::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}",
+            endpoint::delete,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/applications",
+            application::create,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/applications",
+            application::list,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/applications/{application_id}",
+            application::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/applications/{application_id}",
+            application::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/applications/{application_id}",
+            application::delete,
+        ),
     ]
 }
 
@@ -48,7 +100,9 @@ pub fn router(core: Arc<Core>) -> Router {
 
 /// The operations, for paths in canonical form; the bodies of refusals are written around them.
 pub(crate) fn spelled(core: Arc<Core>) -> Router {
-    let routes = join(routes()).method_not_allowed_fallback(error::wrong_method).with_state(core);
+    let routes = join(routes())
+        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(core);
     routes.layer(axum::middleware::from_fn(error::spell))
 }
 
@@ -57,17 +111,31 @@ pub(crate) fn spelled(core: Arc<Core>) -> Router {
 pub struct Bandwidth;
 
 impl Dialect for Bandwidth {
-    fn payload(&self, account: &AccountFacts, about: &::call::About, occasion: &::call::Occasion) -> Payload {
+    fn payload(
+        &self,
+        account: &AccountFacts,
+        about: &::call::About,
+        occasion: &::call::Occasion,
+    ) -> Payload {
         Payload::Json(callback::event(account, about, occasion))
     }
 
-    fn document(&self, body: &[u8], _content_type: Option<&str>, base: &str) -> Result<::call::Document, DocumentError> {
+    fn document(
+        &self,
+        body: &[u8],
+        _content_type: Option<&str>,
+        base: &str,
+    ) -> Result<::call::Document, DocumentError> {
         xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
     }
 
     /// bandwidth-v1.md §7.1: ten seconds, then the fallback URL.
     fn profile(&self) -> DeliveryProfile {
-        DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(10), retries: 0 }
+        DeliveryProfile {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(10),
+            retries: 0,
+        }
     }
 }
 

@@ -23,21 +23,40 @@ impl Asked {
     pub(crate) fn read(input: &Input, most: u64) -> Result<Self, Refusal> {
         let read = |name: &'static str, default: u64| match input.fields.integer(name) {
             Ok(None) => Ok(default),
-            Ok(Some(value)) => u64::try_from(value).map_err(|_| Refusal::not_valid(name, "it is negative")),
+            Ok(Some(value)) => {
+                u64::try_from(value).map_err(|_| Refusal::not_valid(name, "it is negative"))
+            }
             Err(_) => Err(Refusal::not_valid(name, "it is not a number")),
         };
-        Ok(Self { number: read("page", 0)?, size: read("size", SIZE)?.clamp(1, most) })
+        Ok(Self {
+            number: read("page", 0)?,
+            size: read("size", SIZE)?.clamp(1, most),
+        })
     }
 
     /// The same for the core.
     pub(crate) fn rows(&self) -> Page {
-        Page { limit: u32::try_from(self.size).unwrap_or(u32::MAX), offset: self.number.saturating_mul(self.size) }
+        Page {
+            limit: u32::try_from(self.size).unwrap_or(u32::MAX),
+            offset: self.number.saturating_mul(self.size),
+        }
     }
 
     /// Makes the answer of a list: a bare array, and links that are absolute because two libraries need that.
-    pub(crate) fn listed(&self, caller: &Caller, path: &str, total: u64, items: Vec<Value>) -> Response {
+    pub(crate) fn listed(
+        &self,
+        caller: &Caller,
+        path: &str,
+        total: u64,
+        items: Vec<Value>,
+    ) -> Response {
         let link = |page: u64, rel: &str| {
-            format!("<{}{}?page={page}&size={}>; rel=\"{rel}\"", caller.origin, caller.below(path), self.size)
+            format!(
+                "<{}{}?page={page}&size={}>; rel=\"{rel}\"",
+                caller.origin,
+                caller.below(path),
+                self.size
+            )
         };
         let mut links = vec![link(0, "first")];
         if let Some(previous) = self.number.checked_sub(1) {

@@ -37,7 +37,11 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         if name.is_empty() || name.chars().count() > 100 || name.chars().any(char::is_control) {
             return Err(Refusal::not_valid("name"));
         }
-        caller.core.directory.update_account_name(&caller.account, name).await?;
+        caller
+            .core
+            .directory
+            .update_account_name(&caller.account, name)
+            .await?;
     }
     let body = Json(json!({ "api_id": caller.api_id.to_string(), "message": "changed" }));
     Ok((StatusCode::ACCEPTED, body).into_response())

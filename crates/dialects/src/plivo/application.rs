@@ -5,7 +5,7 @@ use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use offhook_core::directory::{ApplicationChange, ApplicationFilter, Key, NewApplication, Orphans};
-use offhook_core::{Application, ApplicationKind, Flavor, HttpMethod};
+use offhook_core::{Application, ApplicationKind, Error, Flavor, HttpMethod};
 use serde_json::{Map, Value, json};
 
 use crate::http::{Fields, Input};
@@ -15,7 +15,10 @@ use crate::plivo::page::{listed, page};
 
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
-    let name = fields.text("app_name")?.filter(|name| !name.is_empty()).ok_or_else(|| Refusal::missing("app_name"))?;
+    let name = fields
+        .text("app_name")?
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Refusal::missing("app_name"))?;
     let new = NewApplication {
         flavor: Flavor::Plivo,
         name: app_name(name)?,
@@ -35,7 +38,11 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         enabled: true,
         extra: json!({}),
     };
-    let application = caller.core.directory.create_application(&caller.account, new).await?;
+    let application = caller
+        .core
+        .directory
+        .create_application(&caller.account, new)
+        .await?;
     let body = json!({
         "api_id": caller.api_id.to_string(),
         "app_id": application.id.to_string(),
@@ -46,7 +53,11 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
-    let application = caller.core.directory.application_by_key(&caller.account, &key(&caller)?).await?;
+    let application = caller
+        .core
+        .directory
+        .application_by_key(&caller.account, &key(&caller)?)
+        .await?;
     let mut object = object(&caller, &application);
     object.insert("api_id".to_owned(), json!(caller.api_id.to_string()));
     Ok(Json(Value::Object(object)).into_response())
@@ -55,10 +66,30 @@ pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Respons
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = page(&input)?;
-    let filter = ApplicationFilter { name_starts: input.fields.text("app_name")?.filter(|name| !name.is_empty()) };
-    let found = caller.core.directory.applications(&caller.account, &filter, page).await?;
-    let objects = found.items.iter().map(|application| Value::Object(object(&caller, application))).collect();
-    Ok(listed(&caller, &input, "Application", page, found.total, objects))
+    let filter = ApplicationFilter {
+        name_starts: input
+            .fields
+            .text("app_name")?
+            .filter(|name| !name.is_empty()),
+    };
+    let found = caller
+        .core
+        .directory
+        .applications(&caller.account, &filter, page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|application| Value::Object(object(&caller, application)))
+        .collect();
+    Ok(listed(
+        &caller,
+        &input,
+        "Application",
+        page,
+        found.total,
+        objects,
+    ))
 }
 
 /// `app_name` cannot be changed and is ignored.
@@ -80,7 +111,11 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         log_incoming: log_incoming(&fields)?,
         ..ApplicationChange::default()
     };
-    caller.core.directory.update_application(&caller.account, &key, change).await?;
+    caller
+        .core
+        .directory
+        .update_application(&caller.account, &key, change)
+        .await?;
     let body = json!({ "api_id": caller.api_id.to_string(), "message": "changed" });
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
@@ -89,15 +124,25 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let key = key(&caller)?;
-    let heir = fields.text("new_endpoint_application")?.filter(|id| !id.is_empty());
+    let heir = fields
+        .text("new_endpoint_application")?
+        .filter(|id| !id.is_empty());
     let orphans = match (fields.flag("cascade")?.unwrap_or(true), heir) {
         (true, _) => Orphans::Delete,
         (false, None) => Orphans::Move(None),
-        (false, Some(id)) => {
-            Orphans::Move(Some(decimal(&id).ok_or_else(|| Refusal::not_valid("new_endpoint_application"))?))
-        }
+        (false, Some(id)) => Orphans::Move(Some(
+            decimal(&id).ok_or_else(|| Refusal::not_valid("new_endpoint_application"))?,
+        )),
     };
-    caller.core.directory.delete_application(&caller.account, &key, orphans).await?;
+    match caller
+        .core
+        .directory
+        .delete_application(&caller.account, &key, orphans)
+        .await
+    {
+        Err(Error::Invalid { .. }) => return Err(Refusal::not_valid("new_endpoint_application")),
+        other => other?,
+    };
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -110,34 +155,66 @@ fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
     let answer_url = application.answer_url.clone().unwrap_or_default();
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    put("answer_method", json!(method_name(application.answer_method)));
+    put(
+        "answer_method",
+        json!(method_name(application.answer_method)),
+    );
     put("answer_url", json!(answer_url));
     put("app_id", json!(id));
     put("app_name", json!(application.name));
     put("application_type", json!("XML"));
     put("default_app", json!(application.default_number_app));
-    put("default_endpoint_app", json!(application.default_endpoint_app));
+    put(
+        "default_endpoint_app",
+        json!(application.default_endpoint_app),
+    );
     put("enabled", json!(application.enabled));
-    put("fallback_answer_url", json!(application.fallback_url.as_deref().unwrap_or_default()));
-    put("fallback_method", json!(method_name(application.fallback_method)));
-    put("hangup_method", json!(method_name(application.hangup_method)));
+    put(
+        "fallback_answer_url",
+        json!(application.fallback_url.as_deref().unwrap_or_default()),
+    );
+    put(
+        "fallback_method",
+        json!(method_name(application.fallback_method)),
+    );
+    put(
+        "hangup_method",
+        json!(method_name(application.hangup_method)),
+    );
     // An unset hangup URL is the answer URL.
-    put("hangup_url", json!(application.hangup_url.as_ref().unwrap_or(&answer_url)));
+    put(
+        "hangup_url",
+        json!(application.hangup_url.as_ref().unwrap_or(&answer_url)),
+    );
     // Node reads the singular, Go and the documentation the plural.
     put("log_incoming_message", json!(application.log_incoming));
     put("log_incoming_messages", json!(application.log_incoming));
-    put("message_method", json!(method_name(application.message_method)));
-    put("message_url", json!(application.message_url.as_deref().unwrap_or_default()));
+    put(
+        "message_method",
+        json!(method_name(application.message_method)),
+    );
+    put(
+        "message_url",
+        json!(application.message_url.as_deref().unwrap_or_default()),
+    );
     put("public_uri", json!(application.public_uri));
-    put("resource_uri", json!(caller.uri(&format!("Application/{id}/"))));
-    put("sip_uri", json!(format!("sip:{id}@{}", caller.core.settings.app_domain)));
+    put(
+        "resource_uri",
+        json!(caller.uri(&format!("Application/{id}/"))),
+    );
+    put(
+        "sip_uri",
+        json!(format!("sip:{id}@{}", caller.core.settings.app_domain)),
+    );
     put("sub_account", Value::Null);
     object
 }
 
 /// The vendor's own samples hold spaces and dots.
 fn app_name(name: String) -> Result<String, Refusal> {
-    let plain = name.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'));
+    let plain = name
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'));
     match plain && name.chars().count() <= 100 {
         true => Ok(name),
         false => Err(Refusal::not_valid("app_name")),
@@ -145,11 +222,17 @@ fn app_name(name: String) -> Result<String, Refusal> {
 }
 
 /// A URL that was sent; an empty one unsets.
-fn link(caller: &Caller, fields: &Fields, name: &'static str) -> Result<Option<Option<String>>, Refusal> {
+fn link(
+    caller: &Caller,
+    fields: &Fields,
+    name: &'static str,
+) -> Result<Option<Option<String>>, Refusal> {
     match fields.text(name)? {
         None => Ok(None),
         Some(url) if url.is_empty() => Ok(Some(None)),
-        Some(url) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => Ok(Some(Some(url))),
+        Some(url) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => {
+            Ok(Some(Some(url)))
+        }
         Some(_) => Err(Refusal::not_valid(name)),
     }
 }

@@ -29,7 +29,12 @@ impl FromRequestParts<Arc<Core>> for Caller {
         if path.get("auth_id") != account.auth_id {
             return Err(Refusal::unauthorized());
         }
-        Ok(Self { core: Arc::clone(core), account, api_id: request_id(), path })
+        Ok(Self {
+            core: Arc::clone(core),
+            account,
+            api_id: request_id(),
+            path,
+        })
     }
 }
 
@@ -52,5 +57,8 @@ impl Caller {
 
 /// Reads a vendor id: decimal digits and nothing else.
 pub(crate) fn decimal(text: &str) -> Option<Id> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|octet| octet.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }

@@ -33,8 +33,16 @@ pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, R
     only_finished(&input.fields)?;
     let page = page(&input)?;
     let filter = filter(&input.fields, caller.core.now().wall)?;
-    let found = caller.core.directory.calls(&caller.account, &filter, page).await?;
-    let objects = found.items.iter().map(|row| Value::Object(object(&caller, row))).collect();
+    let found = caller
+        .core
+        .directory
+        .calls(&caller.account, &filter, page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|row| Value::Object(object(&caller, row)))
+        .collect();
     Ok(listed(&caller, &input, "Call", page, found.total, objects))
 }
 
@@ -47,7 +55,9 @@ fn only_finished(fields: &Fields) -> Result<(), Refusal> {
 }
 
 fn filter(fields: &Fields, now: Timestamp) -> Result<CallFilter, Refusal> {
-    let given = |name: &'static str| -> Result<Option<String>, Refusal> { Ok(fields.text(name)?.filter(|text| !text.is_empty())) };
+    let given = |name: &'static str| -> Result<Option<String>, Refusal> {
+        Ok(fields.text(name)?.filter(|text| !text.is_empty()))
+    };
     let mut filter = CallFilter {
         direction: given("call_direction")?,
         from_prefix: given("from_number")?.map(number),
@@ -55,17 +65,25 @@ fn filter(fields: &Fields, now: Timestamp) -> Result<CallFilter, Refusal> {
         source: given("hangup_source")?,
         ..CallFilter::default()
     };
-    if filter.direction.as_deref().is_some_and(|direction| !["inbound", "outbound"].contains(&direction)) {
+    if filter
+        .direction
+        .as_deref()
+        .is_some_and(|direction| !["inbound", "outbound"].contains(&direction))
+    {
         return Err(Refusal::not_valid("call_direction"));
     }
     if let Some(source) = &mut filter.source {
-        *source = callback::source_word(source).ok_or_else(|| Refusal::not_valid("hangup_source"))?.to_owned();
+        *source = callback::source_word(source)
+            .ok_or_else(|| Refusal::not_valid("hangup_source"))?
+            .to_owned();
     }
     if let Some(parent) = given("parent_call_uuid")? {
-        filter.parent = Some(Uuid::try_parse(&parent).map_err(|_| Refusal::not_valid("parent_call_uuid"))?);
+        filter.parent =
+            Some(Uuid::try_parse(&parent).map_err(|_| Refusal::not_valid("parent_call_uuid"))?);
     }
     if let Some(code) = fields.integer("hangup_cause_code")? {
-        filter.cause_code = Some(u16::try_from(code).map_err(|_| Refusal::not_valid("hangup_cause_code"))?);
+        filter.cause_code =
+            Some(u16::try_from(code).map_err(|_| Refusal::not_valid("hangup_cause_code"))?);
     }
     durations(fields, &mut filter)?;
     times(fields, now, &mut filter)?;
@@ -79,13 +97,24 @@ fn number(text: String) -> String {
 
 fn durations(fields: &Fields, filter: &mut CallFilter) -> Result<(), Refusal> {
     let at = |name: &'static str| -> Result<Option<u64>, Refusal> {
-        fields.integer(name)?.map(|seconds| u64::try_from(seconds).map_err(|_| Refusal::not_valid(name))).transpose()
+        fields
+            .integer(name)?
+            .map(|seconds| u64::try_from(seconds).map_err(|_| Refusal::not_valid(name)))
+            .transpose()
     };
     let exactly = at("bill_duration")?;
-    let least = [exactly, at("bill_duration__gte")?, at("bill_duration__gt")?.map(|seconds| seconds.saturating_add(1))];
+    let least = [
+        exactly,
+        at("bill_duration__gte")?,
+        at("bill_duration__gt")?.map(|seconds| seconds.saturating_add(1)),
+    ];
     filter.duration_min = least.into_iter().flatten().max();
     let below = at("bill_duration__lt")?;
-    let most = [exactly, at("bill_duration__lte")?, below.map(|seconds| seconds.saturating_sub(1))];
+    let most = [
+        exactly,
+        at("bill_duration__lte")?,
+        below.map(|seconds| seconds.saturating_sub(1)),
+    ];
     filter.duration_max = most.into_iter().flatten().min();
     if below == Some(0) {
         // Nothing is shorter than nothing.
@@ -98,14 +127,31 @@ fn durations(fields: &Fields, filter: &mut CallFilter) -> Result<(), Refusal> {
 fn times(fields: &Fields, now: Timestamp, filter: &mut CallFilter) -> Result<(), Refusal> {
     let at = |name: &'static str| -> Result<Option<Timestamp>, Refusal> {
         let text = fields.text(name)?.filter(|text| !text.is_empty());
-        text.map(|text| time(&text).ok_or_else(|| Refusal::not_valid(name))).transpose()
+        text.map(|text| time(&text).ok_or_else(|| Refusal::not_valid(name)))
+            .transpose()
     };
     // From inclusive, to exclusive, in the microseconds that records have.
-    let next = |time: Timestamp| time.saturating_add(SignedDuration::from_micros(1)).unwrap_or(time);
+    let next = |time: Timestamp| {
+        time.saturating_add(SignedDuration::from_micros(1))
+            .unwrap_or(time)
+    };
     let exactly = at("end_time")?;
-    let from = [exactly, at("end_time__gte")?, at("end_time__gt")?.map(next)].into_iter().flatten().max();
-    let to = [exactly.map(next), at("end_time__lt")?, at("end_time__lte")?.map(next)].into_iter().flatten().min();
-    let days = |time: Timestamp, days: i64| time.saturating_add(SignedDuration::from_secs(days * DAY)).unwrap_or(time);
+    let from = [exactly, at("end_time__gte")?, at("end_time__gt")?.map(next)]
+        .into_iter()
+        .flatten()
+        .max();
+    let to = [
+        exactly.map(next),
+        at("end_time__lt")?,
+        at("end_time__lte")?.map(next),
+    ]
+    .into_iter()
+    .flatten()
+    .min();
+    let days = |time: Timestamp, days: i64| {
+        time.saturating_add(SignedDuration::from_secs(days * DAY))
+            .unwrap_or(time)
+    };
     (filter.ended_from, filter.ended_to) = match (from, to) {
         (None, None) => (Some(days(now, -7)), None),
         (Some(from), None) => (Some(from), Some(days(from, 30))),
@@ -118,8 +164,13 @@ fn times(fields: &Fields, now: Timestamp, filter: &mut CallFilter) -> Result<(),
 /// `YYYY-MM-DD HH:MM[:ss[.uuuuuu]]`, UTC.
 fn time(text: &str) -> Option<Timestamp> {
     let formats = ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M"];
-    let civil = formats.into_iter().find_map(|format| DateTime::strptime(format, text.trim()).ok())?;
-    civil.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+    let civil = formats
+        .into_iter()
+        .find_map(|format| DateTime::strptime(format, text.trim()).ok())?;
+    civil
+        .to_zoned(jiff::tz::TimeZone::UTC)
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
@@ -129,10 +180,13 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
     put("answer_time", json!(row.answered.map(zoned)));
     put("bill_duration", json!(row.bill_duration));
     put("billed_duration", json!(row.billed_duration));
-    put("call_direction", json!(match row.direction {
-        CallDirection::Inbound => "inbound",
-        CallDirection::Outbound => "outbound",
-    }));
+    put(
+        "call_direction",
+        json!(match row.direction {
+            CallDirection::Inbound => "inbound",
+            CallDirection::Outbound => "outbound",
+        }),
+    );
     put("call_duration", json!(row.bill_duration));
     put("call_state", json!(call_state(row)));
     put("call_uuid", json!(uuid));
@@ -141,12 +195,28 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
     put("end_time", json!(row.ended.map(zoned)));
     put("from_number", json!(row.from));
     put("hangup_cause_code", json!(row.cause_code.unwrap_or(0)));
-    put("hangup_cause_name", json!(row.cause_name.as_deref().unwrap_or("Unknown")));
-    put("hangup_source", json!(row.source.as_deref().map_or("Unknown", callback::source_name)));
+    put(
+        "hangup_cause_name",
+        json!(row.cause_name.as_deref().unwrap_or("Unknown")),
+    );
+    put(
+        "hangup_source",
+        json!(
+            row.source
+                .as_deref()
+                .map_or("Unknown", callback::source_name)
+        ),
+    );
     put("initiation_time", json!(zoned(row.started)));
-    put("parent_call_uuid", json!(row.parent.map(|parent| parent.to_string())));
+    put(
+        "parent_call_uuid",
+        json!(row.parent.map(|parent| parent.to_string())),
+    );
     put("resource_uri", json!(caller.uri(&format!("Call/{uuid}/"))));
-    put("source_ip", json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()));
+    put(
+        "source_ip",
+        json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()),
+    );
     put("stir_attestation", json!(""));
     put("stir_verification", json!("Not Applicable"));
     put("to_number", json!(row.to));

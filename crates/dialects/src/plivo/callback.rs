@@ -1,6 +1,9 @@
 //! What Plivo tells a customer's URL: plivo-rest.md §14.3, §14.4, §15; voice-xml.md §1.1, §4.6.
 
-use call::{About, AuthKind, CallStatus, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction, HangupSource, Occasion};
+use call::{
+    About, AuthKind, CallStatus, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction,
+    HangupSource, Occasion,
+};
 use jiff::Timestamp;
 use offhook_core::AccountFacts;
 
@@ -51,10 +54,14 @@ fn common(to: &mut Parameters, account: &AccountFacts, about: &About, event: &st
     if let Some(auth) = &about.auth {
         put(to, "SIPAuthUser", &auth.user);
         // The names exist, their values were not found. Undocumented; chosen: these two words.
-        put(to, "SIPAuthType", match auth.kind {
-            AuthKind::Credentials => "credentials",
-            AuthKind::Address => "ip",
-        });
+        put(
+            to,
+            "SIPAuthType",
+            match auth.kind {
+                AuthKind::Credentials => "credentials",
+                AuthKind::Address => "ip",
+            },
+        );
         put(to, "SIPSourceIP", about.source_ip);
     }
 }
@@ -64,7 +71,14 @@ fn dial_ended(to: &mut Parameters, about: &About, summary: &DialSummary) {
     put(to, "DialRingStatus", summary.rang);
     put(to, "DialHangupCause", summary.cause.switch_name());
     put(to, "DialALegUUID", about.a_leg);
-    put(to, "DialBLegUUID", summary.b_leg.map(|uuid| uuid.to_string()).unwrap_or_default());
+    put(
+        to,
+        "DialBLegUUID",
+        summary
+            .b_leg
+            .map(|uuid| uuid.to_string())
+            .unwrap_or_default(),
+    );
 }
 
 fn dial_leg(to: &mut Parameters, about: &About, leg: &DialLeg) {
@@ -192,10 +206,16 @@ fn hangup_source(source: HangupSource) -> &'static str {
 
 /// Spells the word of a record.
 pub(crate) fn source_name(word: &str) -> &'static str {
-    SOURCES.iter().find(|(stored, _)| *stored == word).map_or("Unknown", |(_, name)| name)
+    SOURCES
+        .iter()
+        .find(|(stored, _)| *stored == word)
+        .map_or("Unknown", |(_, name)| name)
 }
 
 /// Reads the vendor's word, in any case.
 pub(crate) fn source_word(name: &str) -> Option<&'static str> {
-    SOURCES.iter().find(|(_, vendor)| vendor.eq_ignore_ascii_case(name)).map(|(word, _)| *word)
+    SOURCES
+        .iter()
+        .find(|(_, vendor)| vendor.eq_ignore_ascii_case(name))
+        .map(|(word, _)| *word)
 }

@@ -25,20 +25,23 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
     let view = caller
         .core
         .directory
-        .create_endpoint(&caller.account, NewEndpoint {
-            flavor: Flavor::Plivo,
-            domain: None,
-            user: username(user)?,
-            append_digits: true,
-            label: alias(label)?,
-            description: None,
-            password: check_password(password)?,
-            application,
-            default_application: true,
-            enabled: true,
-            ring: Ring::Latest,
-            permissions: Permissions::default(),
-        })
+        .create_endpoint(
+            &caller.account,
+            NewEndpoint {
+                flavor: Flavor::Plivo,
+                domain: None,
+                user: username(user)?,
+                append_digits: true,
+                label: alias(label)?,
+                description: None,
+                password: check_password(password)?,
+                application,
+                default_application: true,
+                enabled: true,
+                ring: Ring::Latest,
+                permissions: Permissions::default(),
+            },
+        )
         .await?;
     let body = json!({
         "api_id": caller.api_id.to_string(),
@@ -53,7 +56,11 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
-    let view = caller.core.directory.endpoint(&caller.account, &key(&caller)?).await?;
+    let view = caller
+        .core
+        .directory
+        .endpoint(&caller.account, &key(&caller)?)
+        .await?;
     let mut object = object(&caller, &view);
     object.insert("api_id".to_owned(), json!(caller.api_id.to_string()));
     Ok(Json(Value::Object(object)).into_response())
@@ -62,28 +69,59 @@ pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Respons
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = page(&input)?;
-    let found = caller.core.directory.endpoints(&caller.account, &EndpointFilter::default(), page).await?;
-    let objects = found.items.iter().map(|view| Value::Object(object(&caller, view))).collect();
-    Ok(listed(&caller, &input, "Endpoint", page, found.total, objects))
+    let found = caller
+        .core
+        .directory
+        .endpoints(&caller.account, &EndpointFilter::default(), page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|view| Value::Object(object(&caller, view)))
+        .collect();
+    Ok(listed(
+        &caller,
+        &input,
+        "Endpoint",
+        page,
+        found.total,
+        objects,
+    ))
 }
 
 pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let key = key(&caller)?;
     let change = EndpointChange {
-        label: fields.text("alias")?.filter(|text| !text.is_empty()).map(alias).transpose()?,
-        password: fields.text("password")?.filter(|text| !text.is_empty()).map(check_password).transpose()?,
+        label: fields
+            .text("alias")?
+            .filter(|text| !text.is_empty())
+            .map(alias)
+            .transpose()?,
+        password: fields
+            .text("password")?
+            .filter(|text| !text.is_empty())
+            .map(check_password)
+            .transpose()?,
         application: application(&fields)?,
         ..EndpointChange::default()
     };
-    let view = caller.core.directory.update_endpoint(&caller.account, &key, change).await?;
+    let view = caller
+        .core
+        .directory
+        .update_endpoint(&caller.account, &key, change)
+        .await?;
     let body = json!({ "api_id": caller.api_id.to_string(), "message": "changed", "alias": view.endpoint.label });
     Ok((StatusCode::ACCEPTED, Json(body)).into_response())
 }
 
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
-    caller.core.directory.delete_endpoint(&caller.account, &key(&caller)?).await?;
+    caller
+        .core
+        .directory
+        .delete_endpoint(&caller.account, &key(&caller)?)
+        .await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -98,16 +136,36 @@ fn object(caller: &Caller, view: &EndpointView) -> Map<String, Value> {
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("alias", json!(endpoint.label));
-    put("application", json!(endpoint.application.map(|id| caller.uri(&format!("Application/{id}/")))));
+    put(
+        "application",
+        json!(
+            endpoint
+                .application
+                .map(|id| caller.uri(&format!("Application/{id}/")))
+        ),
+    );
     put("endpoint_id", json!(id));
     if let Some(md5) = caller.core.directory.password_md5(endpoint) {
         put("password", json!(md5));
     }
-    put("resource_uri", json!(caller.uri(&format!("Endpoint/{id}/"))));
-    put("sip_registered", json!(if view.bindings.is_empty() { "false" } else { "true" }));
+    put(
+        "resource_uri",
+        json!(caller.uri(&format!("Endpoint/{id}/"))),
+    );
+    put(
+        "sip_registered",
+        json!(if view.bindings.is_empty() {
+            "false"
+        } else {
+            "true"
+        }),
+    );
     if let Some(newest) = view.bindings.first() {
         put("sip_contact", json!(newest.contact));
-        put("sip_expires", json!(newest.expires_at.strftime("%Y-%m-%d %H:%M:%S").to_string()));
+        put(
+            "sip_expires",
+            json!(newest.expires_at.strftime("%Y-%m-%d %H:%M:%S").to_string()),
+        );
         put("sip_user_agent", json!(newest.user_agent));
     }
     put("sip_uri", json!(sip_uri(view)));
@@ -121,7 +179,10 @@ fn sip_uri(view: &EndpointView) -> String {
 }
 
 fn required(fields: &Fields, name: &'static str) -> Result<String, Refusal> {
-    fields.text(name)?.filter(|text| !text.is_empty()).ok_or_else(|| Refusal::missing(name))
+    fields
+        .text(name)?
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| Refusal::missing(name))
 }
 
 fn username(text: String) -> Result<String, Refusal> {
@@ -141,7 +202,9 @@ fn check_password(text: String) -> Result<String, Refusal> {
 
 /// The vendor's own samples hold spaces and dots.
 fn alias(text: String) -> Result<String, Refusal> {
-    let plain = text.chars().all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'));
+    let plain = text
+        .chars()
+        .all(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_' | '.'));
     match plain && text.chars().count() <= 50 {
         true => Ok(text),
         false => Err(Refusal::not_valid("alias")),
@@ -150,16 +213,22 @@ fn alias(text: String) -> Result<String, Refusal> {
 
 /// `app_id`, or what look-alike clients send as `application`: an id, or a resource URI. Empty and `null` detach.
 fn application(fields: &Fields) -> Result<Option<Option<Id>>, Refusal> {
-    let sent = ["app_id", "application"].into_iter().find_map(|name| fields.raw(name));
-    let text = match sent {
+    let text = match fields.raw_of(&["app_id", "application"]) {
         None => return Ok(None),
         Some(Value::Null) => return Ok(Some(None)),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Number(number)) => number.to_string(),
         Some(_) => return Err(Refusal::not_valid("app_id")),
     };
-    match text.trim_end_matches('/').rsplit('/').next().unwrap_or_default() {
+    match text
+        .trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or_default()
+    {
         "" => Ok(Some(None)),
-        id => decimal(id).map(|id| Some(Some(id))).ok_or_else(|| Refusal::not_valid("app_id")),
+        id => decimal(id)
+            .map(|id| Some(Some(id)))
+            .ok_or_else(|| Refusal::not_valid("app_id")),
     }
 }

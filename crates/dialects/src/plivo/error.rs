@@ -19,17 +19,27 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), retry_after: None }
+        Self {
+            status,
+            text: text.into(),
+            retry_after: None,
+        }
     }
 
     /// A required parameter that was not sent.
     pub(crate) fn missing(parameter: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("{parameter} parameter is missing"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("{parameter} parameter is missing"),
+        )
     }
 
     /// A parameter whose value cannot be taken.
     pub(crate) fn not_valid(parameter: &str) -> Self {
-        Self::new(StatusCode::BAD_REQUEST, format!("{parameter} parameter is not valid"))
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("{parameter} parameter is not valid"),
+        )
     }
 
     /// No or wrong credentials, or somebody else's account.
@@ -47,19 +57,34 @@ impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
             Error::NotFound { .. } => Self::not_found(),
-            Error::Invalid { field, why: Why::Missing } => Self::missing(parameter(field)),
-            Error::Invalid { field, why: Why::NotValid(_) } => Self::not_valid(parameter(field)),
-            Error::Conflict { what, .. } => Self::new(StatusCode::CONFLICT, format!("{what} already exists")),
+            Error::Invalid {
+                field,
+                why: Why::Missing,
+            } => Self::missing(parameter(field)),
+            Error::Invalid {
+                field,
+                why: Why::NotValid(_),
+            } => Self::not_valid(parameter(field)),
+            Error::Conflict { what, .. } => {
+                Self::new(StatusCode::CONFLICT, format!("{what} already exists"))
+            }
             Error::Unauthorized => Self::unauthorized(),
             Error::Forbidden { why } => Self::new(StatusCode::FORBIDDEN, why.to_string()),
             Error::TooMany { retry_after } => Self {
-                retry_after: Some(retry_after.as_secs().max(1)),
+                retry_after: Some(crate::http::retry_after(retry_after)),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests")
             },
-            Error::Unavailable { .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "the service is not available, nothing was changed")
-            }
-            Error::Internal { id } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("internal error {id}")),
+            Error::Unavailable { retry_after } => Self {
+                retry_after: Some(crate::http::retry_after(retry_after)),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the service is not available, nothing was changed",
+                )
+            },
+            Error::Internal { id } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("internal error {id}"),
+            ),
         }
     }
 }
@@ -78,8 +103,14 @@ fn parameter(field: &str) -> &str {
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "the request body is too large"),
-            BodyError::Malformed => Self::new(StatusCode::BAD_REQUEST, "the request body is not valid JSON"),
+            BodyError::TooLarge => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the request body is too large",
+            ),
+            BodyError::Malformed => Self::new(
+                StatusCode::BAD_REQUEST,
+                "the request body is not valid JSON",
+            ),
         }
     }
 }
@@ -95,10 +126,15 @@ impl IntoResponse for Refusal {
         let body = Json(json!({ "api_id": request_id().to_string(), "error": self.text }));
         let mut response = (self.status, body).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"api\""));
+            response.headers_mut().insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"api\""),
+            );
         }
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

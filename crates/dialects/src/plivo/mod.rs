@@ -26,18 +26,62 @@ pub fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/v1/Account/{auth_id}", account::retrieve),
         Route::new(Method::POST, "/v1/Account/{auth_id}", account::update),
-        Route::new(Method::POST, "/v1/Account/{auth_id}/Endpoint", endpoint::create),
-        Route::new(Method::GET, "/v1/Account/{auth_id}/Endpoint", endpoint::list),
-        Route::new(Method::GET, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::retrieve),
-        Route::new(Method::POST, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::update),
-        Route::new(Method::DELETE, "/v1/Account/{auth_id}/Endpoint/{endpoint_id}", endpoint::delete),
-        Route::new(Method::POST, "/v1/Account/{auth_id}/Application", application::create),
-        Route::new(Method::GET, "/v1/Account/{auth_id}/Application", application::list),
-        Route::new(Method::GET, "/v1/Account/{auth_id}/Application/{app_id}", application::retrieve),
-        Route::new(Method::POST, "/v1/Account/{auth_id}/Application/{app_id}", application::update),
-        Route::new(Method::DELETE, "/v1/Account/{auth_id}/Application/{app_id}", application::delete),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Endpoint",
+            endpoint::create,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint",
+            endpoint::list,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}",
+            endpoint::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}",
+            endpoint::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}",
+            endpoint::delete,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Application",
+            application::create,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Application",
+            application::list,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Application/{app_id}",
+            application::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Application/{app_id}",
+            application::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Application/{app_id}",
+            application::delete,
+        ),
         Route::new(Method::GET, "/v1/Account/{auth_id}/Call", call::list),
-        Route::new(Method::GET, "/v1/Account/{auth_id}/Call/{call_uuid}", call::retrieve),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Call/{call_uuid}",
+            call::retrieve,
+        ),
     ]
 }
 
@@ -48,7 +92,9 @@ pub fn router(core: Arc<Core>) -> Router {
 
 /// The operations, for paths in canonical form.
 pub(crate) fn matched(core: Arc<Core>) -> Router {
-    join(routes()).method_not_allowed_fallback(error::wrong_method).with_state(core)
+    join(routes())
+        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(core)
 }
 
 /// Plivo's words for the core.
@@ -56,17 +102,31 @@ pub(crate) fn matched(core: Arc<Core>) -> Router {
 pub struct Plivo;
 
 impl Dialect for Plivo {
-    fn payload(&self, account: &AccountFacts, about: &::call::About, occasion: &::call::Occasion) -> Payload {
+    fn payload(
+        &self,
+        account: &AccountFacts,
+        about: &::call::About,
+        occasion: &::call::Occasion,
+    ) -> Payload {
         Payload::Form(callback::parameters(account, about, occasion))
     }
 
-    fn document(&self, body: &[u8], _content_type: Option<&str>, base: &str) -> Result<::call::Document, DocumentError> {
+    fn document(
+        &self,
+        body: &[u8],
+        _content_type: Option<&str>,
+        base: &str,
+    ) -> Result<::call::Document, DocumentError> {
         xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
     }
 
     /// plivo-rest.md §14.2, for URLs without options in their fragment.
     fn profile(&self) -> DeliveryProfile {
-        DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(40), retries: 1 }
+        DeliveryProfile {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(40),
+            retries: 1,
+        }
     }
 }
 

@@ -14,7 +14,11 @@ const LIMIT: i64 = 20;
 
 /// Reads `limit` and `offset`; a limit out of range is moved into it.
 pub(crate) fn page(input: &Input) -> Result<Page, Refusal> {
-    let limit = input.fields.integer("limit")?.unwrap_or(LIMIT).clamp(1, LIMIT);
+    let limit = input
+        .fields
+        .integer("limit")?
+        .unwrap_or(LIMIT)
+        .clamp(1, LIMIT);
     let offset = input.fields.integer("offset")?.unwrap_or(0);
     Ok(Page {
         limit: u32::try_from(limit).map_err(|_| Refusal::not_valid("limit"))?,
@@ -23,11 +27,20 @@ pub(crate) fn page(input: &Input) -> Result<Page, Refusal> {
 }
 
 /// Makes the answer of a list; `resource` is the last segment of its path.
-pub(crate) fn listed(caller: &Caller, input: &Input, resource: &str, page: Page, total: u64, objects: Vec<Value>) -> Response {
+pub(crate) fn listed(
+    caller: &Caller,
+    input: &Input,
+    resource: &str,
+    page: Page,
+    total: u64,
+    objects: Vec<Value>,
+) -> Response {
     let limit = u64::from(page.limit);
     let to = |offset: u64| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &limit.to_string()).append_pair("offset", &offset.to_string());
+        query
+            .append_pair("limit", &limit.to_string())
+            .append_pair("offset", &offset.to_string());
         let asked = input.parts.uri.query().unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(asked.as_bytes()) {
             if name != "limit" && name != "offset" {
@@ -44,5 +57,6 @@ pub(crate) fn listed(caller: &Caller, input: &Input, resource: &str, page: Page,
         "next": (next < total).then(|| to(next)),
         "previous": (page.offset > 0).then(|| to(page.offset.saturating_sub(limit))),
     });
-    Json(json!({ "api_id": caller.api_id.to_string(), "meta": meta, "objects": objects })).into_response()
+    Json(json!({ "api_id": caller.api_id.to_string(), "meta": meta, "objects": objects }))
+        .into_response()
 }

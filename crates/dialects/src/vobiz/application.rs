@@ -16,7 +16,9 @@ use crate::vobiz::page::{listed, page};
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let mut details = Map::new();
-    let name = fields.text_of(&["app_name", "name"])?.filter(|name| !name.is_empty());
+    let name = fields
+        .text_of(&["app_name", "name"])?
+        .filter(|name| !name.is_empty());
     match &name {
         None => details.insert("app_name".to_owned(), json!(REQUIRED)),
         Some(name) if !is_name(name) => details.insert("app_name".to_owned(), json!(NAME_RULE)),
@@ -54,7 +56,11 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         enabled: fields.flag("enabled")?.unwrap_or(true),
         extra,
     };
-    let application = caller.core.directory.create_application(&caller.account, new).await?;
+    let application = caller
+        .core
+        .directory
+        .create_application(&caller.account, new)
+        .await?;
     let body = json!({
         "api_id": caller.api_id.to_string(),
         "app_id": application.id.to_string(),
@@ -65,7 +71,11 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
-    let found = caller.core.directory.application_by_key(&caller.account, &key(&caller)?).await;
+    let found = caller
+        .core
+        .directory
+        .application_by_key(&caller.account, &key(&caller)?)
+        .await;
     let application = found.map_err(|error| refusal(&caller, error))?;
     let mut object = object(&caller, &application);
     object.insert("api_id".to_owned(), json!(caller.api_id.to_string()));
@@ -75,18 +85,39 @@ pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Respons
 pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = page(&input)?;
-    let found = caller.core.directory.applications(&caller.account, &ApplicationFilter::default(), page).await?;
-    let objects = found.items.iter().map(|application| Value::Object(object(&caller, application))).collect();
-    Ok(listed(&caller, &input, "Application", page, found.total, objects))
+    let found = caller
+        .core
+        .directory
+        .applications(&caller.account, &ApplicationFilter::default(), page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|application| Value::Object(object(&caller, application)))
+        .collect();
+    Ok(listed(
+        &caller,
+        &input,
+        "Application",
+        page,
+        found.total,
+        objects,
+    ))
 }
 
 pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
     let key = key(&caller)?;
-    let before = caller.core.directory.application_by_key(&caller.account, &key).await;
+    let before = caller
+        .core
+        .directory
+        .application_by_key(&caller.account, &key)
+        .await;
     let before = before.map_err(|error| refusal(&caller, error))?;
     let mut details = Map::new();
-    let name = fields.text_of(&["app_name", "name"])?.filter(|name| !name.is_empty());
+    let name = fields
+        .text_of(&["app_name", "name"])?
+        .filter(|name| !name.is_empty());
     if name.as_deref().is_some_and(|name| !is_name(name)) {
         details.insert("app_name".to_owned(), json!(NAME_RULE));
     }
@@ -96,7 +127,10 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
     }
     let mut extra = before.extra.as_object().cloned().unwrap_or_default();
     let unchanged = extra.clone();
-    if let Some(kind) = fields.text("application_type")?.filter(|kind| !kind.is_empty()) {
+    if let Some(kind) = fields
+        .text("application_type")?
+        .filter(|kind| !kind.is_empty())
+    {
         extra.insert("application_type".to_owned(), json!(kind));
     }
     if let Some(default) = fields.flag("default_app")? {
@@ -125,7 +159,11 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         enabled: fields.flag("enabled")?,
         extra: (extra != unchanged).then_some(Value::Object(extra)),
     };
-    let changed = caller.core.directory.update_application(&caller.account, &key, change).await;
+    let changed = caller
+        .core
+        .directory
+        .update_application(&caller.account, &key, change)
+        .await;
     changed.map_err(|error| refusal(&caller, error))?;
     Ok(Json(json!({ "api_id": caller.api_id.to_string(), "message": "changed" })).into_response())
 }
@@ -134,22 +172,32 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let key = key(&caller)?;
-    let gone = caller.core.directory.delete_application(&caller.account, &key, Orphans::Move(None)).await;
+    let gone = caller
+        .core
+        .directory
+        .delete_application(&caller.account, &key, Orphans::Move(None))
+        .await;
     gone.map_err(|error| refusal(&caller, error))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn key(caller: &Caller) -> Result<Key, Refusal> {
-    caller.id("app_id").map(Key::Number).ok_or_else(|| unknown(caller))
+    caller
+        .id("app_id")
+        .map(Key::Number)
+        .ok_or_else(|| unknown(caller))
 }
 
 fn unknown(caller: &Caller) -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "Application not found").with("app_id", caller.path("app_id"))
+    Refusal::new(StatusCode::NOT_FOUND, "Application not found")
+        .with("app_id", caller.path("app_id"))
 }
 
 fn refusal(caller: &Caller, error: Error) -> Refusal {
     match error {
-        Error::NotFound { what: "application" } => unknown(caller),
+        Error::NotFound {
+            what: "application",
+        } => unknown(caller),
         error => error.into(),
     }
 }
@@ -157,31 +205,64 @@ fn refusal(caller: &Caller, error: Error) -> Refusal {
 /// Exactly the documented keys; `default_number_app` is never shown.
 fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
     let id = application.id.to_string();
-    let extra = |name: &str, default: Value| application.extra.get(name).cloned().unwrap_or(default);
+    let extra =
+        |name: &str, default: Value| application.extra.get(name).cloned().unwrap_or(default);
     let mut object = Map::new();
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    put("answer_method", json!(method_name(application.answer_method)));
+    put(
+        "answer_method",
+        json!(method_name(application.answer_method)),
+    );
     put("answer_url", json!(application.answer_url));
     put("app_id", json!(id));
     put("app_name", json!(application.name));
     put("application_type", extra("application_type", json!("XML")));
     put("created_at", json!(microseconds(application.created)));
     put("default_app", extra("default_app", json!(false)));
-    put("default_endpoint_app", json!(application.default_endpoint_app));
+    put(
+        "default_endpoint_app",
+        json!(application.default_endpoint_app),
+    );
     put("enabled", json!(application.enabled));
     put("fallback_answer_url", json!(application.fallback_url));
-    put("fallback_method", json!(method_name(application.fallback_method)));
-    put("hangup_method", json!(method_name(application.hangup_method)));
+    put(
+        "fallback_method",
+        json!(method_name(application.fallback_method)),
+    );
+    put(
+        "hangup_method",
+        json!(method_name(application.hangup_method)),
+    );
     // An unset hangup URL is the answer URL.
-    put("hangup_url", json!(application.hangup_url.as_ref().or(application.answer_url.as_ref())));
+    put(
+        "hangup_url",
+        json!(
+            application
+                .hangup_url
+                .as_ref()
+                .or(application.answer_url.as_ref())
+        ),
+    );
     put("log_incoming_message", json!(application.log_incoming));
-    put("message_method", json!(method_name(application.message_method)));
+    put(
+        "message_method",
+        json!(method_name(application.message_method)),
+    );
     put("message_url", json!(application.message_url));
     put("public_uri", json!(application.public_uri));
-    put("resource_uri", json!(caller.uri(&format!("Application/{id}/"))));
-    put("sip_transfer_method", extra("sip_transfer_method", json!("POST")));
+    put(
+        "resource_uri",
+        json!(caller.uri(&format!("Application/{id}/"))),
+    );
+    put(
+        "sip_transfer_method",
+        extra("sip_transfer_method", json!("POST")),
+    );
     put("sip_transfer_url", extra("sip_transfer_url", Value::Null));
-    put("sip_uri", json!(format!("sip:{id}@{}", caller.core.settings.app_domain)));
+    put(
+        "sip_uri",
+        json!(format!("sip:{id}@{}", caller.core.settings.app_domain)),
+    );
     put("sub_account", Value::Null);
     put("updated_at", json!(microseconds(application.updated)));
     object
@@ -191,10 +272,14 @@ fn microseconds(time: jiff::Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S%.6f+00:00").to_string()
 }
 
-const NAME_RULE: &str = "Only letters, digits, spaces, parentheses, hyphens and underscores are allowed";
+const NAME_RULE: &str =
+    "Only letters, digits, spaces, parentheses, hyphens and underscores are allowed";
 
 fn is_name(name: &str) -> bool {
-    name.len() <= 100 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '(' | ')' | ' ' | '-'))
+    name.len() <= 100
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '(' | ')' | ' ' | '-'))
 }
 
 type LinkChange = (Option<Option<String>>, Option<HttpMethod>);
@@ -211,7 +296,10 @@ struct Links {
 impl Links {
     fn read(caller: &Caller, fields: &Fields, details: &mut Map<String, Value>) -> Self {
         let mut read = |url: &'static str, method: &'static str| -> LinkChange {
-            (url_of(caller, fields, url, details), method_of(fields, method, details))
+            (
+                url_of(caller, fields, url, details),
+                method_of(fields, method, details),
+            )
         };
         Self {
             answer: read("answer_url", "answer_method"),
@@ -223,21 +311,37 @@ impl Links {
     }
 }
 
-fn url_of(caller: &Caller, fields: &Fields, name: &'static str, details: &mut Map<String, Value>) -> Option<Option<String>> {
+fn url_of(
+    caller: &Caller,
+    fields: &Fields,
+    name: &'static str,
+    details: &mut Map<String, Value>,
+) -> Option<Option<String>> {
     match fields.text(name) {
         Ok(None) => None,
         // The answer URL is required; the others can be unset.
         Ok(Some(url)) if url.is_empty() && name != "answer_url" => Some(None),
-        Ok(Some(url)) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => Some(Some(url)),
+        Ok(Some(url)) if crate::http::may_be_asked(&caller.core.settings.egress, &url) => {
+            Some(Some(url))
+        }
         Ok(Some(_)) | Err(_) => {
-            details.entry(name).or_insert_with(|| json!("Enter a valid URL"));
+            details
+                .entry(name)
+                .or_insert_with(|| json!("Enter a valid URL"));
             None
         }
     }
 }
 
-fn method_of(fields: &Fields, name: &'static str, details: &mut Map<String, Value>) -> Option<HttpMethod> {
-    match fields.text(name).map(|method| method.map(|method| method.to_ascii_uppercase())) {
+fn method_of(
+    fields: &Fields,
+    name: &'static str,
+    details: &mut Map<String, Value>,
+) -> Option<HttpMethod> {
+    match fields
+        .text(name)
+        .map(|method| method.map(|method| method.to_ascii_uppercase()))
+    {
         Ok(None) => None,
         Ok(Some(method)) if method == "GET" => Some(HttpMethod::Get),
         Ok(Some(method)) if method == "POST" => Some(HttpMethod::Post),

@@ -32,14 +32,29 @@ impl FromRequestParts<Arc<Core>> for Caller {
         if path.get("auth_id") != account.auth_id {
             return Err(Refusal::new(StatusCode::NOT_FOUND, "Account not found"));
         }
-        let strict = parts.headers.get("x-fern-language").is_some_and(|language| language.as_bytes().eq_ignore_ascii_case(b"python"));
-        Ok(Self { core: Arc::clone(core), account, api_id: request_id(), strict, path })
+        let strict = parts
+            .headers
+            .get("x-fern-language")
+            .is_some_and(|language| language.as_bytes().eq_ignore_ascii_case(b"python"));
+        Ok(Self {
+            core: Arc::clone(core),
+            account,
+            api_id: request_id(),
+            strict,
+            path,
+        })
     }
 }
 
 /// The header pair wins: generated libraries send a meaningless bearer token beside it.
 fn credentials(parts: &Parts) -> Option<(String, String)> {
-    let text = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = |name: &str| {
+        parts
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
     match (text("x-auth-id"), text("x-auth-token")) {
         (Some(id), Some(token)) => Some((id, token)),
         _ => basic(&parts.headers),
@@ -65,5 +80,8 @@ impl Caller {
 
 /// Reads a vendor id: decimal digits and nothing else.
 pub(crate) fn decimal(text: &str) -> Option<Id> {
-    text.bytes().all(|octet| octet.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+    text.bytes()
+        .all(|octet| octet.is_ascii_digit())
+        .then(|| text.parse().ok())
+        .flatten()
 }

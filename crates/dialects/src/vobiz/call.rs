@@ -23,7 +23,10 @@ const MOST_PER_PAGE: u64 = 100;
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     only_finished(&input.fields)?;
-    let unknown = || Refusal::new(StatusCode::NOT_FOUND, "Call not found").with("call_uuid", caller.path("call_uuid"));
+    let unknown = || {
+        Refusal::new(StatusCode::NOT_FOUND, "Call not found")
+            .with("call_uuid", caller.path("call_uuid"))
+    };
     let uuid = Uuid::try_parse(caller.path("call_uuid")).map_err(|_| unknown())?;
     let row = match caller.core.directory.call(&caller.account, uuid).await {
         Err(offhook_core::Error::NotFound { .. }) => return Err(unknown()),
@@ -38,21 +41,39 @@ pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, R
     let input = Input::read(request).await?;
     only_finished(&input.fields)?;
     let page = page(&input)?;
-    let found = caller.core.directory.calls(&caller.account, &filter(&input.fields)?, page).await?;
-    let objects = found.items.iter().map(|row| Value::Object(object(&caller, row))).collect();
+    let found = caller
+        .core
+        .directory
+        .calls(&caller.account, &filter(&input.fields)?, page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|row| Value::Object(object(&caller, row)))
+        .collect();
     Ok(listed(&caller, &input, "Call", page, found.total, objects))
 }
 
 pub(crate) async fn records(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let input = Input::read(request).await?;
     let page = number(&input, "page")?.unwrap_or(1).max(1);
-    let per_page = number(&input, "per_page")?.unwrap_or(PER_PAGE).clamp(1, MOST_PER_PAGE);
+    let per_page = number(&input, "per_page")?
+        .unwrap_or(PER_PAGE)
+        .clamp(1, MOST_PER_PAGE);
     let rows = Page {
         limit: u32::try_from(per_page).unwrap_or(u32::MAX),
         offset: (page - 1).saturating_mul(per_page),
     };
-    let found = caller.core.directory.calls(&caller.account, &filter(&input.fields)?, rows).await?;
-    let data: Vec<Value> = found.items.iter().map(|row| Value::Object(object(&caller, row))).collect();
+    let found = caller
+        .core
+        .directory
+        .calls(&caller.account, &filter(&input.fields)?, rows)
+        .await?;
+    let data: Vec<Value> = found
+        .items
+        .iter()
+        .map(|row| Value::Object(object(&caller, row)))
+        .collect();
     let pages = found.total.div_ceil(per_page);
     let billed: u64 = found.items.iter().map(|row| row.billed_duration).sum();
     let body = json!({
@@ -77,12 +98,17 @@ pub(crate) async fn records(caller: Caller, request: Request) -> Result<Response
 fn only_finished(fields: &Fields) -> Result<(), Refusal> {
     match fields.text("status")?.as_deref() {
         None | Some("") => Ok(()),
-        Some(_) => Err(Refusal::invalid_field("status", "Live and queued calls are not offered")),
+        Some(_) => Err(Refusal::invalid_field(
+            "status",
+            "Live and queued calls are not offered",
+        )),
     }
 }
 
 fn filter(fields: &Fields) -> Result<CallFilter, Refusal> {
-    let given = |name: &'static str| -> Result<Option<String>, Refusal> { Ok(fields.text(name)?.filter(|text| !text.is_empty())) };
+    let given = |name: &'static str| -> Result<Option<String>, Refusal> {
+        Ok(fields.text(name)?.filter(|text| !text.is_empty()))
+    };
     let filter = CallFilter {
         direction: given("call_direction")?,
         from_prefix: given("from_number")?,
@@ -102,10 +128,13 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
     put("answer_time", json!(row.answered.map(zoned)));
     put("bill_duration", json!(row.bill_duration));
     put("billed_duration", json!(row.billed_duration));
-    put("call_direction", json!(match row.direction {
-        CallDirection::Inbound => "inbound",
-        CallDirection::Outbound => "outbound",
-    }));
+    put(
+        "call_direction",
+        json!(match row.direction {
+            CallDirection::Inbound => "inbound",
+            CallDirection::Outbound => "outbound",
+        }),
+    );
     put("call_duration", json!(row.bill_duration));
     put("call_state", json!(call_state(row)));
     put("call_uuid", json!(uuid));
@@ -114,12 +143,28 @@ fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
     put("end_time", json!(row.ended.map(zoned)));
     put("from_number", json!(row.from));
     put("hangup_cause_code", json!(row.cause_code.unwrap_or(0)));
-    put("hangup_cause_name", json!(row.cause_name.as_deref().unwrap_or("Unknown")));
-    put("hangup_source", json!(row.source.as_deref().map_or("Unknown", callback::source_name)));
+    put(
+        "hangup_cause_name",
+        json!(row.cause_name.as_deref().unwrap_or("Unknown")),
+    );
+    put(
+        "hangup_source",
+        json!(
+            row.source
+                .as_deref()
+                .map_or("Unknown", callback::source_name)
+        ),
+    );
     put("initiation_time", json!(zoned(row.started)));
-    put("parent_call_uuid", json!(row.parent.map(|parent| parent.to_string())));
+    put(
+        "parent_call_uuid",
+        json!(row.parent.map(|parent| parent.to_string())),
+    );
     put("resource_uri", json!(caller.uri(&format!("Call/{uuid}/"))));
-    put("source_ip", json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()));
+    put(
+        "source_ip",
+        json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()),
+    );
     put("stir_attestation", json!(""));
     put("stir_verification", json!("Not Applicable"));
     put("to_number", json!(row.to));

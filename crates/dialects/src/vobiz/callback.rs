@@ -1,6 +1,9 @@
 //! What Vobiz tells a customer's URL: vobiz-rest.md §8.1, §8.2; voice-xml.md §1.1, §4.6.
 
-use call::{About, CallStatus, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction, HangupSource, Occasion};
+use call::{
+    About, CallStatus, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction, HangupSource,
+    Occasion,
+};
 use jiff::Timestamp;
 use offhook_core::AccountFacts;
 
@@ -33,7 +36,15 @@ fn common(to: &mut Parameters, account: &AccountFacts, about: &About, event: &st
     put(to, "From", &about.from);
     put(to, "To", &about.to);
     // Empty for calls from the telephone network.
-    put(to, "RouteType", if about.from.starts_with("sip:") { "sip" } else { "" });
+    put(
+        to,
+        "RouteType",
+        if about.from.starts_with("sip:") {
+            "sip"
+        } else {
+            ""
+        },
+    );
     put(to, "Direction", direction(about.direction));
     put(to, "Event", event);
     put(to, "CallStatus", call_status(about.status));
@@ -51,7 +62,14 @@ fn dial_ended(to: &mut Parameters, about: &About, summary: &DialSummary) {
     put(to, "DialRingStatus", summary.rang);
     put(to, "DialHangupCause", summary.cause.switch_name());
     put(to, "DialALegUUID", about.a_leg);
-    put(to, "DialBLegUUID", summary.b_leg.map(|uuid| uuid.to_string()).unwrap_or_default());
+    put(
+        to,
+        "DialBLegUUID",
+        summary
+            .b_leg
+            .map(|uuid| uuid.to_string())
+            .unwrap_or_default(),
+    );
 }
 
 fn dial_leg(to: &mut Parameters, about: &About, leg: &DialLeg) {
@@ -169,5 +187,8 @@ fn hangup_source(source: HangupSource) -> &'static str {
 
 /// Spells the word of a record.
 pub(crate) fn source_name(word: &str) -> &'static str {
-    SOURCES.iter().find(|(stored, _)| *stored == word).map_or("Unknown", |(_, name)| name)
+    SOURCES
+        .iter()
+        .find(|(stored, _)| *stored == word)
+        .map_or("Unknown", |(_, name)| name)
 }

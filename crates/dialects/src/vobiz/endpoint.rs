@@ -19,8 +19,14 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
     let Input { fields, .. } = Input::read(request).await?;
     let mut checks = Checks(Map::new());
     let user = checks.take("username", required(&fields, "username").and_then(username));
-    let password = checks.take("password", required(&fields, "password").and_then(check_password));
-    let label = checks.take("alias", text(&fields, "alias").and_then(|label| alias(label.unwrap_or_default())));
+    let password = checks.take(
+        "password",
+        required(&fields, "password").and_then(check_password),
+    );
+    let label = checks.take(
+        "alias",
+        text(&fields, "alias").and_then(|label| alias(label.unwrap_or_default())),
+    );
     let application = checks.take("application", application(&fields));
     let mut permissions = PERMISSIONS;
     media_permissions(&mut checks, &fields, &mut permissions);
@@ -35,10 +41,14 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         }
     }
     // There are no sub-accounts yet, so none can be the caller's.
-    if !text(&fields, "sub_account").is_ok_and(|account| account.is_none_or(|account| account.is_empty())) {
+    if !text(&fields, "sub_account")
+        .is_ok_and(|account| account.is_none_or(|account| account.is_empty()))
+    {
         checks.refuse("sub_account", NOT_VALID);
     }
-    let (Some(user), Some(password), Some(label), Some(application)) = (user, password, label, application) else {
+    let (Some(user), Some(password), Some(label), Some(application)) =
+        (user, password, label, application)
+    else {
         return Err(checks.into_refusal());
     };
     checks.done()?;
@@ -56,14 +66,24 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         ring: Ring::Latest,
         permissions,
     };
-    let view = caller.core.directory.create_endpoint(&caller.account, new).await?;
+    let view = caller
+        .core
+        .directory
+        .create_endpoint(&caller.account, new)
+        .await?;
     let id = view.endpoint.id.to_string();
-    let mut body = json!({ "alias": view.endpoint.label, "endpoint_id": id, "username": view.endpoint.user });
-    if !caller.strict && let Some(body) = body.as_object_mut() {
+    let mut body =
+        json!({ "alias": view.endpoint.label, "endpoint_id": id, "username": view.endpoint.user });
+    if !caller.strict
+        && let Some(body) = body.as_object_mut()
+    {
         body.insert("api_id".to_owned(), json!(caller.api_id.to_string()));
         body.insert("message".to_owned(), json!("created"));
         body.insert("sip_uri".to_owned(), json!(sip_uri(&view)));
-        body.insert("resource_uri".to_owned(), json!(caller.uri(&format!("Endpoint/{id}/"))));
+        body.insert(
+            "resource_uri".to_owned(),
+            json!(caller.uri(&format!("Endpoint/{id}/"))),
+        );
     }
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -72,14 +92,21 @@ pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, R
     let input = Input::read(request).await?;
     let page = page(&input)?;
     let fields = &input.fields;
-    let one = |name: &'static str| fields.text(name).map(|text| text.filter(|text| !text.is_empty()));
+    let one = |name: &'static str| {
+        fields
+            .text(name)
+            .map(|text| text.filter(|text| !text.is_empty()))
+    };
     if one("sub_account")?.is_some() {
         // There are no sub-accounts yet, so nothing belongs to one.
         return Ok(listed(&caller, &input, "Endpoint", page, 0, Vec::new()));
     }
     let application = match one("application_id__exact")? {
         None => None,
-        Some(id) => Some(decimal(&id).ok_or_else(|| Refusal::invalid_field("application_id__exact", NOT_VALID))?),
+        Some(id) => Some(
+            decimal(&id)
+                .ok_or_else(|| Refusal::invalid_field("application_id__exact", NOT_VALID))?,
+        ),
     };
     let filter = EndpointFilter {
         user_contains: one("username__contains")?,
@@ -88,18 +115,36 @@ pub(crate) async fn list(caller: Caller, request: Request) -> Result<Response, R
         label_contains: one("alias__contains")?,
         label_is: one("alias__exact")?,
         application,
-        has_application: fields.flag("application_id__isnull")?.map(|without| !without),
+        has_application: fields
+            .flag("application_id__isnull")?
+            .map(|without| !without),
         ..EndpointFilter::default()
     };
-    let found = caller.core.directory.endpoints(&caller.account, &filter, page).await?;
-    let objects = found.items.iter().map(|view| Value::Object(object(&caller, view, false))).collect();
-    Ok(listed(&caller, &input, "Endpoint", page, found.total, objects))
+    let found = caller
+        .core
+        .directory
+        .endpoints(&caller.account, &filter, page)
+        .await?;
+    let objects = found
+        .items
+        .iter()
+        .map(|view| Value::Object(object(&caller, view, false)))
+        .collect();
+    Ok(listed(
+        &caller,
+        &input,
+        "Endpoint",
+        page,
+        found.total,
+        objects,
+    ))
 }
 
 pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let view = find(&caller).await?.ok_or_else(|| {
-        Refusal::new(StatusCode::NOT_FOUND, "Endpoint not found").with("endpoint_id", caller.path("endpoint_id"))
+        Refusal::new(StatusCode::NOT_FOUND, "Endpoint not found")
+            .with("endpoint_id", caller.path("endpoint_id"))
     })?;
     let mut object = object(&caller, &view, true);
     if !caller.strict {
@@ -110,10 +155,18 @@ pub(crate) async fn retrieve(caller: Caller, request: Request) -> Result<Respons
 
 pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
-    let view = find(&caller).await?.ok_or_else(Refusal::gone_without_words)?;
+    let view = find(&caller)
+        .await?
+        .ok_or_else(Refusal::gone_without_words)?;
     let mut checks = Checks(Map::new());
-    let password = checks.take("password", text(&fields, "password").and_then(|password| password.map(check_password).transpose()));
-    let label = checks.take("alias", text(&fields, "alias").and_then(|label| label.map(alias).transpose()));
+    let password = checks.take(
+        "password",
+        text(&fields, "password").and_then(|password| password.map(check_password).transpose()),
+    );
+    let label = checks.take(
+        "alias",
+        text(&fields, "alias").and_then(|label| label.map(alias).transpose()),
+    );
     let application = checks.take("application", application(&fields));
     let mut permissions = view.endpoint.permissions;
     media_permissions(&mut checks, &fields, &mut permissions);
@@ -126,20 +179,37 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         permissions: (permissions != view.endpoint.permissions).then_some(permissions),
         ..EndpointChange::default()
     };
-    match caller.core.directory.update_endpoint(&caller.account, &Key::Number(view.endpoint.id), change).await {
+    match caller
+        .core
+        .directory
+        .update_endpoint(&caller.account, &Key::Number(view.endpoint.id), change)
+        .await
+    {
         Err(Error::NotFound { .. }) => return Err(Refusal::gone_without_words()),
         other => other?,
     };
     Ok(match caller.strict {
-        true => (StatusCode::ACCEPTED, [(header::CONTENT_TYPE, "application/json")], "\"\"").into_response(),
+        true => (
+            StatusCode::ACCEPTED,
+            [(header::CONTENT_TYPE, "application/json")],
+            "\"\"",
+        )
+            .into_response(),
         false => StatusCode::ACCEPTED.into_response(),
     })
 }
 
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
-    let id = caller.id("endpoint_id").ok_or_else(Refusal::gone_without_words)?;
-    match caller.core.directory.delete_endpoint(&caller.account, &Key::Number(id)).await {
+    let id = caller
+        .id("endpoint_id")
+        .ok_or_else(Refusal::gone_without_words)?;
+    match caller
+        .core
+        .directory
+        .delete_endpoint(&caller.account, &Key::Number(id))
+        .await
+    {
         Err(Error::NotFound { .. }) => Err(Refusal::gone_without_words()),
         other => Ok(other.map(|_| StatusCode::NO_CONTENT.into_response())?),
     }
@@ -149,7 +219,12 @@ async fn find(caller: &Caller) -> Result<Option<EndpointView>, Refusal> {
     let Some(id) = caller.id("endpoint_id") else {
         return Ok(None);
     };
-    match caller.core.directory.endpoint(&caller.account, &Key::Number(id)).await {
+    match caller
+        .core
+        .directory
+        .endpoint(&caller.account, &Key::Number(id))
+        .await
+    {
         Ok(view) => Ok(Some(view)),
         Err(Error::NotFound { .. }) => Ok(None),
         Err(error) => Err(error.into()),
@@ -165,35 +240,62 @@ fn object(caller: &Caller, view: &EndpointView, alone: bool) -> Map<String, Valu
     let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
     put("alias", json!(endpoint.label));
     put("endpoint_id", json!(id));
-    put("resource_uri", json!(caller.uri(&format!("Endpoint/{id}/"))));
-    put("sip_registered", json!(if newest.is_some() { "true" } else { "false" }));
+    put(
+        "resource_uri",
+        json!(caller.uri(&format!("Endpoint/{id}/"))),
+    );
+    put(
+        "sip_registered",
+        json!(if newest.is_some() { "true" } else { "false" }),
+    );
     put("sip_uri", json!(sip_uri(view)));
     put("sub_account", Value::Null);
     put("username", json!(endpoint.user));
     if caller.strict {
-        let uri = endpoint.application.map(|id| caller.uri(&format!("Application/{id}/")));
+        let uri = endpoint
+            .application
+            .map(|id| caller.uri(&format!("Application/{id}/")));
         // The type of a single one demands a string.
-        put("application", if alone { json!(uri.unwrap_or_default()) } else { json!(uri) });
+        put(
+            "application",
+            if alone {
+                json!(uri.unwrap_or_default())
+            } else {
+                json!(uri)
+            },
+        );
         return object;
     }
     put("application", application_object(view, alone));
     put("sip_contact", json!(newest.map(contact_address)));
-    put("sip_expires", json!(newest.map(|binding| zulu(binding.expires_at))));
-    put("sip_user_agent", json!(newest.map(|binding| binding.user_agent.as_str())));
+    put(
+        "sip_expires",
+        json!(newest.map(|binding| zulu(binding.expires_at))),
+    );
+    put(
+        "sip_user_agent",
+        json!(newest.map(|binding| binding.user_agent.as_str())),
+    );
     if let Some(binding) = newest.filter(|_| alone) {
-        put("sip_registration", json!({
-            "contact": contact_address(binding),
-            "expires": zulu(binding.expires_at),
-            "user_agent": binding.user_agent,
-            "received": binding.remote.to_string(),
-            "path": binding.path,
-        }));
+        put(
+            "sip_registration",
+            json!({
+                "contact": contact_address(binding),
+                "expires": zulu(binding.expires_at),
+                "user_agent": binding.user_agent,
+                "received": binding.remote.to_string(),
+                "path": binding.path,
+            }),
+        );
     }
     put("allow_voice", json!(endpoint.permissions.voice));
     put("allow_message", json!(endpoint.permissions.message));
     put("allow_video", json!(endpoint.permissions.video));
     put("allow_same_domain", json!(endpoint.permissions.same_domain));
-    put("allow_other_domains", json!(endpoint.permissions.other_domains));
+    put(
+        "allow_other_domains",
+        json!(endpoint.permissions.other_domains),
+    );
     put("allow_phones", json!(endpoint.permissions.phones));
     put("allow_apps", json!(endpoint.permissions.apps));
     put("created_at", json!(zulu(endpoint.created)));
@@ -231,7 +333,9 @@ fn contact_address(binding: &Binding) -> String {
         Some((_, address)) => address.split(['>', ';', '?']).next().unwrap_or_default(),
         None => rest,
     };
-    let has_port = address.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && port.bytes().all(|c| c.is_ascii_digit()));
+    let has_port = address
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| !port.ends_with(']') && port.bytes().all(|c| c.is_ascii_digit()));
     match (has_port, scheme.eq_ignore_ascii_case("sips")) {
         (true, _) => address.to_owned(),
         (false, true) => format!("{address}:5061"),
@@ -271,7 +375,11 @@ impl Checks {
     }
 
     fn done(self) -> Result<(), Refusal> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.into_refusal()) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(self.into_refusal())
+        }
     }
 }
 
@@ -280,7 +388,9 @@ fn text(fields: &Fields, name: &'static str) -> Result<Option<String>, &'static 
 }
 
 fn required(fields: &Fields, name: &'static str) -> Result<String, &'static str> {
-    text(fields, name)?.filter(|text| !text.is_empty()).ok_or(REQUIRED)
+    text(fields, name)?
+        .filter(|text| !text.is_empty())
+        .ok_or(REQUIRED)
 }
 
 fn flag(fields: &Fields, name: &'static str) -> Result<Option<bool>, &'static str> {
@@ -292,7 +402,11 @@ fn username(text: String) -> Result<String, &'static str> {
     if !text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err("Only alphanumeric characters are allowed");
     }
-    if text.len() > 64 { Err("Ensure this field has no more than 64 characters") } else { Ok(text) }
+    if text.len() > 64 {
+        Err("Ensure this field has no more than 64 characters")
+    } else {
+        Ok(text)
+    }
 }
 
 fn check_password(text: String) -> Result<String, &'static str> {
@@ -305,15 +419,24 @@ fn check_password(text: String) -> Result<String, &'static str> {
 }
 
 fn alias(text: String) -> Result<String, &'static str> {
-    if !text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '\'' | ' ' | '-')) {
-        return Err("Only letters, digits, spaces, apostrophes, hyphens and underscores are allowed");
+    if !text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '\'' | ' ' | '-'))
+    {
+        return Err(
+            "Only letters, digits, spaces, apostrophes, hyphens and underscores are allowed",
+        );
     }
-    if text.len() > 100 { Err("Ensure this field has no more than 100 characters") } else { Ok(text) }
+    if text.len() > 100 {
+        Err("Ensure this field has no more than 100 characters")
+    } else {
+        Ok(text)
+    }
 }
 
 /// `application`, or `app_id` as the live service wants it; a number or a numeric string. `null` detaches.
 fn application(fields: &Fields) -> Result<Option<Option<Id>>, &'static str> {
-    let text = match ["application", "app_id"].into_iter().find_map(|name| fields.raw(name)) {
+    let text = match fields.raw_of(&["application", "app_id"]) {
         None => return Ok(None),
         Some(Value::Null) => return Ok(Some(None)),
         Some(Value::String(text)) => text.clone(),
@@ -323,7 +446,9 @@ fn application(fields: &Fields) -> Result<Option<Option<Id>>, &'static str> {
     if text.is_empty() {
         return Ok(Some(None));
     }
-    decimal(&text).map(|id| Some(Some(id))).ok_or("Application not found")
+    decimal(&text)
+        .map(|id| Some(Some(id)))
+        .ok_or("Application not found")
 }
 
 fn media_permissions(checks: &mut Checks, fields: &Fields, permissions: &mut Permissions) {

@@ -21,7 +21,12 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     pub(crate) fn new(status: StatusCode, text: impl Into<String>) -> Self {
-        Self { status, text: Some(text.into()), beside: Map::new(), retry_after: None }
+        Self {
+            status,
+            text: Some(text.into()),
+            beside: Map::new(),
+            retry_after: None,
+        }
     }
 
     /// Puts a member beside the text.
@@ -47,7 +52,10 @@ impl Refusal {
 
     /// An unknown endpoint, on update and delete.
     pub(crate) fn gone_without_words() -> Self {
-        Self { text: None, ..Self::new(StatusCode::NOT_FOUND, "") }
+        Self {
+            text: None,
+            ..Self::new(StatusCode::NOT_FOUND, "")
+        }
     }
 }
 
@@ -59,29 +67,54 @@ pub(crate) const REQUIRED: &str = "This field is required";
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound { what } => Self::new(StatusCode::NOT_FOUND, format!("{} not found", titled(what))),
-            Error::Invalid { field, why: Why::Missing } => Self::invalid_field(parameter(field), REQUIRED),
-            Error::Invalid { field: "application", .. } => Self::invalid_field("application", "Application not found"),
-            Error::Invalid { field, why: Why::NotValid(_) } => Self::invalid_field(parameter(field), NOT_VALID),
-            Error::Conflict { what: "endpoint", value } => {
-                Self::new(StatusCode::CONFLICT, "username already exists").with("username", value)
+            Error::NotFound { what } => {
+                Self::new(StatusCode::NOT_FOUND, format!("{} not found", titled(what)))
             }
-            Error::Conflict { what, .. } => Self::new(StatusCode::CONFLICT, format!("{what} already exists")),
+            Error::Invalid {
+                field,
+                why: Why::Missing,
+            } => Self::invalid_field(parameter(field), REQUIRED),
+            Error::Invalid {
+                field: "application",
+                ..
+            } => Self::invalid_field("application", "Application not found"),
+            Error::Invalid {
+                field,
+                why: Why::NotValid(_),
+            } => Self::invalid_field(parameter(field), NOT_VALID),
+            Error::Conflict {
+                what: "endpoint",
+                value,
+            } => Self::new(StatusCode::CONFLICT, "username already exists").with("username", value),
+            Error::Conflict { what, .. } => {
+                Self::new(StatusCode::CONFLICT, format!("{what} already exists"))
+            }
             Error::Unauthorized => Self::unauthorized(),
             Error::Forbidden { why } => Self::new(StatusCode::FORBIDDEN, why.to_string()),
             Error::TooMany { retry_after } => Self {
-                retry_after: Some(retry_after.as_secs().max(1)),
+                retry_after: Some(crate::http::retry_after(retry_after)),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too many requests")
             },
-            Error::Unavailable { .. } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "service unavailable"),
-            Error::Internal { id } => Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("internal error {id}")),
+            Error::Unavailable { retry_after } => Self {
+                retry_after: Some(crate::http::retry_after(retry_after)),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "service unavailable")
+            },
+            Error::Internal { id } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("internal error {id}"),
+            ),
         }
     }
 }
 
 fn titled(what: &str) -> String {
     let mut letters = what.chars();
-    letters.next().map(|first| first.to_ascii_uppercase()).into_iter().chain(letters).collect()
+    letters
+        .next()
+        .map(|first| first.to_ascii_uppercase())
+        .into_iter()
+        .chain(letters)
+        .collect()
 }
 
 /// The core's name of a field in Vobiz's words.
@@ -97,7 +130,9 @@ fn parameter(field: &str) -> &str {
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         match error {
-            BodyError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request body too large"),
+            BodyError::TooLarge => {
+                Self::new(StatusCode::PAYLOAD_TOO_LARGE, "request body too large")
+            }
             BodyError::Malformed => Self::new(StatusCode::BAD_REQUEST, "malformed JSON"),
         }
     }
@@ -119,7 +154,9 @@ impl IntoResponse for Refusal {
         body.insert("error".to_owned(), json!(text));
         let mut response = (self.status, Json(Value::Object(body))).into_response();
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

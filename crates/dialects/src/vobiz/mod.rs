@@ -27,14 +27,34 @@ pub fn routes() -> Vec<Route> {
         vec![
             Route::new(Method::POST, at("Endpoint"), endpoint::create),
             Route::new(Method::GET, at("Endpoint"), endpoint::list),
-            Route::new(Method::GET, at("Endpoint/{endpoint_id}"), endpoint::retrieve),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}"),
+                endpoint::retrieve,
+            ),
             Route::new(Method::POST, at("Endpoint/{endpoint_id}"), endpoint::update),
-            Route::new(Method::DELETE, at("Endpoint/{endpoint_id}"), endpoint::delete),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}"),
+                endpoint::delete,
+            ),
             Route::new(Method::POST, at("Application"), application::create),
             Route::new(Method::GET, at("Application"), application::list),
-            Route::new(Method::GET, at("Application/{app_id}"), application::retrieve),
-            Route::new(Method::POST, at("Application/{app_id}"), application::update),
-            Route::new(Method::DELETE, at("Application/{app_id}"), application::delete),
+            Route::new(
+                Method::GET,
+                at("Application/{app_id}"),
+                application::retrieve,
+            ),
+            Route::new(
+                Method::POST,
+                at("Application/{app_id}"),
+                application::update,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Application/{app_id}"),
+                application::delete,
+            ),
             Route::new(Method::GET, at("Call"), call::list),
             Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),
             Route::new(Method::GET, at("cdr"), call::records),
@@ -52,7 +72,9 @@ pub fn router(core: Arc<Core>) -> Router {
 
 /// The operations, for paths in canonical form.
 pub(crate) fn matched(core: Arc<Core>) -> Router {
-    join(routes()).method_not_allowed_fallback(error::wrong_method).with_state(core)
+    join(routes())
+        .method_not_allowed_fallback(error::wrong_method)
+        .with_state(core)
 }
 
 /// Vobiz's words for the core.
@@ -60,17 +82,31 @@ pub(crate) fn matched(core: Arc<Core>) -> Router {
 pub struct Vobiz;
 
 impl Dialect for Vobiz {
-    fn payload(&self, account: &AccountFacts, about: &::call::About, occasion: &::call::Occasion) -> Payload {
+    fn payload(
+        &self,
+        account: &AccountFacts,
+        about: &::call::About,
+        occasion: &::call::Occasion,
+    ) -> Payload {
         Payload::Form(callback::parameters(account, about, occasion))
     }
 
-    fn document(&self, body: &[u8], _content_type: Option<&str>, base: &str) -> Result<::call::Document, DocumentError> {
+    fn document(
+        &self,
+        body: &[u8],
+        _content_type: Option<&str>,
+        base: &str,
+    ) -> Result<::call::Document, DocumentError> {
         xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
     }
 
     /// vobiz-rest.md §8.1: ten seconds a try, one more try.
     fn profile(&self) -> DeliveryProfile {
-        DeliveryProfile { connect: Duration::from_secs(2), read: Duration::from_secs(10), retries: 1 }
+        DeliveryProfile {
+            connect: Duration::from_secs(2),
+            read: Duration::from_secs(10),
+            retries: 1,
+        }
     }
 }
 

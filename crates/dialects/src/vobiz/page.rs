@@ -24,7 +24,10 @@ pub(crate) fn page(input: &Input) -> Result<Page, Refusal> {
         (None, Some(page)) => page.saturating_sub(1).saturating_mul(limit),
         (None, None) => 0,
     };
-    Ok(Page { limit: u32::try_from(limit).unwrap_or(MOST), offset })
+    Ok(Page {
+        limit: u32::try_from(limit).unwrap_or(MOST),
+        offset,
+    })
 }
 
 /// Reads a number that is not negative.
@@ -35,11 +38,20 @@ pub(crate) fn number(input: &Input, name: &'static str) -> Result<Option<u64>, R
 }
 
 /// Makes the answer of a list; `resource` is the last segment of its path.
-pub(crate) fn listed(caller: &Caller, input: &Input, resource: &str, page: Page, total: u64, objects: Vec<Value>) -> Response {
+pub(crate) fn listed(
+    caller: &Caller,
+    input: &Input,
+    resource: &str,
+    page: Page,
+    total: u64,
+    objects: Vec<Value>,
+) -> Response {
     let limit = u64::from(page.limit);
     let to = |offset: u64| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        query.append_pair("limit", &limit.to_string()).append_pair("offset", &offset.to_string());
+        query
+            .append_pair("limit", &limit.to_string())
+            .append_pair("offset", &offset.to_string());
         let asked = input.parts.uri.query().unwrap_or_default();
         for (name, value) in url::form_urlencoded::parse(asked.as_bytes()) {
             if !["limit", "offset", "page", "size"].contains(&name.as_ref()) {
@@ -62,5 +74,6 @@ pub(crate) fn listed(caller: &Caller, input: &Input, resource: &str, page: Page,
         "next": next,
         "previous": (page.offset > 0).then(|| to(page.offset.saturating_sub(limit))),
     });
-    Json(json!({ "api_id": caller.api_id.to_string(), "meta": meta, "objects": objects })).into_response()
+    Json(json!({ "api_id": caller.api_id.to_string(), "meta": meta, "objects": objects }))
+        .into_response()
 }

@@ -7,5 +7,12 @@ use crate::xml::Fault;
 
 /// Reads a document that was fetched from `base`.
 pub(crate) fn document(body: &[u8], base: &str) -> Result<Document, Fault> {
-    voice::document(body, base, &Manner { header_prefix: "X-VH-", early_media: true })
+    voice::document(
+        body,
+        base,
+        &Manner {
+            header_prefix: "X-VH-",
+            early_media: true,
+        },
+    )
 }

@@ -5,7 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Compares; the error says where they part. With `exact` objects may have no other keys, at any depth.
-pub fn holds(wanted: &Value, got: &Value, exact: bool, names: &BTreeMap<String, String>) -> Result<(), String> {
+pub fn holds(
+    wanted: &Value,
+    got: &Value,
+    exact: bool,
+    names: &BTreeMap<String, String>,
+) -> Result<(), String> {
     match (wanted, got) {
         (Value::String(wanted), got) => {
             let wanted = super::filled(wanted, names);
@@ -26,9 +31,16 @@ pub fn holds(wanted: &Value, got: &Value, exact: bool, names: &BTreeMap<String, 
         }
         (Value::Array(wanted), Value::Array(got)) => {
             if wanted.len() != got.len() {
-                return Err(format!("wanted {} elements, got {}", wanted.len(), got.len()));
+                return Err(format!(
+                    "wanted {} elements, got {}",
+                    wanted.len(),
+                    got.len()
+                ));
             }
-            wanted.iter().zip(got).try_for_each(|(wanted, got)| holds(wanted, got, exact, names))
+            wanted
+                .iter()
+                .zip(got)
+                .try_for_each(|(wanted, got)| holds(wanted, got, exact, names))
         }
         (wanted, got) if wanted == got => Ok(()),
         (wanted, got) => Err(format!("wanted {wanted}, got {got}")),
@@ -52,7 +64,9 @@ fn is_like(wanted: &str, got: &Value) -> bool {
         "@date" => text("^[0-9]{4}-[0-9]{2}-[0-9]{2}$"),
         "@utc" => text("^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}$"),
         "@utc_us" => text("^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[.][0-9]{6}$"),
-        "@ztime" => text("^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}$"),
+        "@ztime" => {
+            text("^[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}[+-][0-9]{2}:[0-9]{2}$")
+        }
         wanted => match wanted.strip_prefix("@re:") {
             Some(pattern) => text(pattern),
             None => got == wanted,
@@ -62,7 +76,8 @@ fn is_like(wanted: &str, got: &Value) -> bool {
 
 /// As much of regular expressions as case files use: anchors, classes, `?`, `+`, `*`, `{n}`.
 fn matches(pattern: &str, text: &str) -> bool {
-    let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
+    let (text, pattern): (Vec<char>, Vec<char>) =
+        (text.chars().collect(), pattern.chars().collect());
     match pattern.split_first() {
         Some(('^', rest)) => here(rest, &text),
         _ => (0..=text.len()).any(|start| here(&pattern, &text[start..])),
@@ -77,7 +92,13 @@ fn here(pattern: &[char], text: &[char]) -> bool {
         return text.is_empty();
     }
     let length = match pattern[0] {
-        '[' => pattern.iter().position(|c| *c == ']').expect("a closed class") + 1,
+        '[' => {
+            pattern
+                .iter()
+                .position(|c| *c == ']')
+                .expect("a closed class")
+                + 1
+        }
         '\\' => 2,
         _ => 1,
     };
@@ -94,7 +115,11 @@ fn here(pattern: &[char], text: &[char]) -> bool {
         }
         _ => (1, 1, rest),
     };
-    let run = text.iter().take(most).take_while(|c| is_in(atom, **c)).count();
+    let run = text
+        .iter()
+        .take(most)
+        .take_while(|c| is_in(atom, **c))
+        .count();
     (least..=run).rev().any(|taken| here(rest, &text[taken..]))
 }
 

@@ -12,7 +12,9 @@ use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use base64::Engine as _;
-use offhook_core::{Clock, Core, Decision, Dialects, MediaHandle, NewAccount, Settings, Signalling};
+use offhook_core::{
+    Clock, Core, Decision, Dialects, MediaHandle, NewAccount, Settings, Signalling,
+};
 use serde_json::Value;
 use sip::digest::{Answerer, Challenge};
 use sip::{Flow, FlowId, Name, Transport};
@@ -58,17 +60,44 @@ impl World {
         settings.public_url = "http://api.example.net:8080".to_owned();
         settings.own_addresses = vec![SocketAddr::from(([192, 0, 2, 1], 5060))];
         let (inbox, wire) = mpsc::channel(64);
-        let signalling = Signalling { shards: vec![inbox] };
+        let signalling = Signalling {
+            shards: vec![inbox],
+        };
         let media = MediaHandle::new(|_| Ok(()));
         let dialects = Dialects::new(dialects::dialect);
-        let core = Core::start(settings, store.clone(), signalling, media, dialects, clock.clone()).await.unwrap();
-        let account = core.directory.create_account(NewAccount::named("Example Ltd")).await.unwrap();
-        let other = core.directory.create_account(NewAccount::named("Other")).await.unwrap();
+        let core = Core::start(
+            settings,
+            store.clone(),
+            signalling,
+            media,
+            dialects,
+            clock.clone(),
+        )
+        .await
+        .unwrap();
+        let account = core
+            .directory
+            .create_account(NewAccount::named("Example Ltd"))
+            .await
+            .unwrap();
+        let other = core
+            .directory
+            .create_account(NewAccount::named("Other"))
+            .await
+            .unwrap();
         for row in calls(&account) {
             store.upsert_call(row).await.unwrap();
         }
         let router = dialects::router(Arc::clone(&core));
-        Self { core, clock, wire, router, account, other, registers: 0 }
+        Self {
+            core,
+            clock,
+            wire,
+            router,
+            account,
+            other,
+            registers: 0,
+        }
     }
 
     /// Puts this world's names into a case file.
@@ -87,24 +116,31 @@ impl World {
 
     /// Runs the cases of a file in order, and answers with the operations that they asked for.
     pub async fn run(&mut self, face: Face, name: &str, text: &str) -> Vec<(Method, String)> {
-        let file: Value = serde_json::from_str(&self.localize(text)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let file: Value = serde_json::from_str(&self.localize(text))
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let mut names = BTreeMap::from([("basic".to_owned(), self.basic(Face::Plivo))]);
         let mut asked = Vec::new();
         for case in file["cases"].as_array().unwrap() {
             let place = format!("{name}: {}", case["name"].as_str().unwrap());
-            self.set_up(face, case["given"].as_str().unwrap_or_default(), &names).await;
+            self.set_up(face, case["given"].as_str().unwrap_or_default(), &names)
+                .await;
             let request = &case["request"];
             let path = filled(request["path"].as_str().unwrap(), &names);
             let method: Method = request["method"].as_str().unwrap().parse().unwrap();
             let got = self.ask(face, &method, &path, request, &names).await;
             check(&place, &case["response"], &got, &names);
             for (name, key) in case["save"].as_object().into_iter().flatten() {
-                let value = got.json[key.as_str().unwrap()].as_str().unwrap_or_else(|| panic!("{place}: no {key}"));
+                let value = got.json[key.as_str().unwrap()]
+                    .as_str()
+                    .unwrap_or_else(|| panic!("{place}: no {key}"));
                 names.insert(name.clone(), value.to_owned());
             }
             if let Some(name) = case["save_location"].as_str() {
                 let location = got.headers["location"].to_str().unwrap();
-                names.insert(name.to_owned(), location.rsplit('/').next().unwrap().to_owned());
+                names.insert(
+                    name.to_owned(),
+                    location.rsplit('/').next().unwrap().to_owned(),
+                );
             }
             asked.push((method, path.split('?').next().unwrap().to_owned()));
             // Lists are newest first; what is made later is newer.
@@ -117,14 +153,35 @@ impl World {
         let pair = match face {
             Face::Plivo | Face::Vobiz => (&self.account.auth_id, &self.account.auth_token),
             Face::Bandwidth => {
-                let pair = format!("{}:{}", self.account.bandwidth_token.expose(), self.account.bandwidth_secret.expose());
-                return format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+                let pair = format!(
+                    "{}:{}",
+                    self.account.bandwidth_token.expose(),
+                    self.account.bandwidth_secret.expose()
+                );
+                return format!(
+                    "Basic {}",
+                    base64::engine::general_purpose::STANDARD.encode(pair)
+                );
             }
         };
-        format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{}:{}", pair.0, pair.1.expose())))
+        format!(
+            "Basic {}",
+            base64::engine::general_purpose::STANDARD.encode(format!(
+                "{}:{}",
+                pair.0,
+                pair.1.expose()
+            ))
+        )
     }
 
-    async fn ask(&self, face: Face, method: &Method, path: &str, request: &Value, names: &BTreeMap<String, String>) -> Got {
+    async fn ask(
+        &self,
+        face: Face,
+        method: &Method,
+        path: &str,
+        request: &Value,
+        names: &BTreeMap<String, String>,
+    ) -> Got {
         let mut uri = path.to_owned();
         if let Some(query) = request["query"].as_object() {
             let mut form = form_urlencoded(query, names);
@@ -140,7 +197,10 @@ impl World {
             }
             Face::Vobiz => {
                 headers.insert("x-auth-id", self.account.auth_id.parse().unwrap());
-                headers.insert("x-auth-token", self.account.auth_token.expose().parse().unwrap());
+                headers.insert(
+                    "x-auth-token",
+                    self.account.auth_token.expose().parse().unwrap(),
+                );
             }
         }
         for (name, value) in request["headers"].as_object().into_iter().flatten() {
@@ -150,52 +210,94 @@ impl World {
                 None => headers.remove(name),
             };
         }
-        let body = match (&request["body"], request["raw_body"].as_str(), request["huge_body"].as_u64()) {
+        let body = match (
+            &request["body"],
+            request["raw_body"].as_str(),
+            request["huge_body"].as_u64(),
+        ) {
             (_, Some(raw), _) => raw.to_owned(),
             (_, _, Some(size)) => "x".repeat(size.try_into().unwrap()),
             (Value::Null, None, None) => String::new(),
             (body, None, None) => filled(&body.to_string(), names),
         };
-        let mut request = Request::builder().method(method).uri(uri).body(Body::from(body)).unwrap();
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .body(Body::from(body))
+            .unwrap();
         *request.headers_mut() = headers;
-        request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 17], 40_000))));
+        request
+            .extensions_mut()
+            .insert(ConnectInfo(SocketAddr::from(([192, 0, 2, 17], 40_000))));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
         let raw = String::from_utf8(bytes.to_vec()).unwrap();
         let json = serde_json::from_str(&raw).unwrap_or_default();
-        Got { status: parts.status.as_u16(), headers: parts.headers, raw, json }
+        Got {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            raw,
+            json,
+        }
     }
 
     /// What must be true before a case; other words need no setting up.
     async fn set_up(&mut self, face: Face, given: &str, names: &BTreeMap<String, String>) {
         let (user, password) = match face {
             Face::Vobiz => ("lobby_1", "Correct#Horse9"),
-            _ => (names.get("username").map_or("", String::as_str), "s3cret-pw"),
+            _ => (
+                names.get("username").map_or("", String::as_str),
+                "s3cret-pw",
+            ),
         };
         match given {
             "the endpoint has sent REGISTER with Expires 3600 and a User-Agent" | "registered" => {
                 self.register(user, password, "3600").await;
             }
-            "the endpoint has sent REGISTER with Expires 0" => self.register(user, password, "0").await,
+            "the endpoint has sent REGISTER with Expires 0" => {
+                self.register(user, password, "0").await
+            }
             _ => {}
         }
     }
 
     async fn register(&mut self, user: &str, password: &str, expires: &str) {
         let challenge = self.send_register(user, expires, None).await;
-        let value = challenge.headers.get(&Name::WwwAuthenticate).expect("a challenge");
+        let value = challenge
+            .headers
+            .get(&Name::WwwAuthenticate)
+            .expect("a challenge");
         let challenge = Challenge::parse(value).unwrap().unwrap();
-        let who = Answerer { username: user, password, cnonce: "abc", count: 1 };
-        let proof = sip::digest::answer(&challenge, who, &sip::Method::Register, &format!("sip:{DOMAIN}")).unwrap();
+        let who = Answerer {
+            username: user,
+            password,
+            cnonce: "abc",
+            count: 1,
+        };
+        let proof = sip::digest::answer(
+            &challenge,
+            who,
+            &sip::Method::Register,
+            &format!("sip:{DOMAIN}"),
+        )
+        .unwrap();
         let answer = self.send_register(user, expires, Some(proof)).await;
         assert_eq!(answer.status.0, 200, "REGISTER of {user}");
     }
 
-    async fn send_register(&mut self, user: &str, expires: &str, proof: Option<String>) -> sip::Response {
+    async fn send_register(
+        &mut self,
+        user: &str,
+        expires: &str,
+        proof: Option<String>,
+    ) -> sip::Response {
         self.registers += 1;
         let mut request = sip::Request::new(sip::Method::Register, format!("sip:{DOMAIN}"));
-        let via = format!("SIP/2.0/UDP 192.0.2.10:40312;rport;branch=z9hG4bK-{}", self.registers);
+        let via = format!(
+            "SIP/2.0/UDP 192.0.2.10:40312;rport;branch=z9hG4bK-{}",
+            self.registers
+        );
         for (name, value) in [
             (Name::Via, via),
             (Name::From, format!("<sip:{user}@{DOMAIN}>;tag=f1")),
@@ -239,7 +341,11 @@ struct Got {
 
 fn check(place: &str, expected: &Value, got: &Got, names: &BTreeMap<String, String>) {
     let shown = format!("{place}\n  got {} {}", got.status, got.raw);
-    assert_eq!(u64::from(got.status), expected["status"].as_u64().unwrap(), "{shown}");
+    assert_eq!(
+        u64::from(got.status),
+        expected["status"].as_u64().unwrap(),
+        "{shown}"
+    );
     if expected["empty"] == true {
         assert_eq!(got.raw, "", "{shown}");
     }
@@ -249,20 +355,32 @@ fn check(place: &str, expected: &Value, got: &Got, names: &BTreeMap<String, Stri
     let exact = expected["exact"] == true;
     if let Some(body) = expected.get("body") {
         assert_eq!(got.headers["content-type"], "application/json", "{shown}");
-        matcher::holds(body, &got.json, exact, names).unwrap_or_else(|why| panic!("{shown}\n  {why}"));
+        matcher::holds(body, &got.json, exact, names)
+            .unwrap_or_else(|why| panic!("{shown}\n  {why}"));
     }
     if let Some(list) = expected.get("list") {
-        matcher::holds(list, &got.json, exact, names).unwrap_or_else(|why| panic!("{shown}\n  {why}"));
+        matcher::holds(list, &got.json, exact, names)
+            .unwrap_or_else(|why| panic!("{shown}\n  {why}"));
     }
     for key in expected["absent"].as_array().into_iter().flatten() {
-        assert!(got.json.get(key.as_str().unwrap()).is_none(), "{shown}\n  {key} is there");
+        assert!(
+            got.json.get(key.as_str().unwrap()).is_none(),
+            "{shown}\n  {key} is there"
+        );
     }
     for (name, value) in expected["headers"].as_object().into_iter().flatten() {
-        let sent = got.headers.get(name).map_or(Value::Null, |value| Value::from(value.to_str().unwrap()));
-        matcher::holds(value, &sent, true, names).unwrap_or_else(|why| panic!("{shown}\n  {name}: {why}"));
+        let sent = got
+            .headers
+            .get(name)
+            .map_or(Value::Null, |value| Value::from(value.to_str().unwrap()));
+        matcher::holds(value, &sent, true, names)
+            .unwrap_or_else(|why| panic!("{shown}\n  {name}: {why}"));
     }
     match got.status {
-        401 => assert!(place.contains("vobiz") || got.headers.contains_key("www-authenticate"), "{shown}"),
+        401 => assert!(
+            place.contains("vobiz") || got.headers.contains_key("www-authenticate"),
+            "{shown}"
+        ),
         405 => assert!(got.headers.contains_key("allow"), "{shown}"),
         _ => {}
     }
@@ -270,10 +388,15 @@ fn check(place: &str, expected: &Value, got: &Got, names: &BTreeMap<String, Stri
 
 /// Puts saved values in the place of `${name}`.
 fn filled(text: &str, names: &BTreeMap<String, String>) -> String {
-    names.iter().fold(text.to_owned(), |text, (name, value)| text.replace(&format!("${{{name}}}"), value))
+    names.iter().fold(text.to_owned(), |text, (name, value)| {
+        text.replace(&format!("${{{name}}}"), value)
+    })
 }
 
-fn form_urlencoded(query: &serde_json::Map<String, Value>, names: &BTreeMap<String, String>) -> String {
+fn form_urlencoded(
+    query: &serde_json::Map<String, Value>,
+    names: &BTreeMap<String, String>,
+) -> String {
     let mut form = url::form_urlencoded::Serializer::new(String::new());
     for (name, value) in query {
         form.append_pair(name, &filled(value.as_str().unwrap(), names));
@@ -281,9 +404,15 @@ fn form_urlencoded(query: &serde_json::Map<String, Value>, names: &BTreeMap<Stri
     form.finish()
 }
 
-#[expect(clippy::disallowed_methods, reason = "a manual clock needs one first instant")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a manual clock needs one first instant"
+)]
 fn standing_clock() -> Clock {
-    Clock::manual(call::Now { instant: std::time::Instant::now(), wall: START.parse().unwrap() })
+    Clock::manual(call::Now {
+        instant: std::time::Instant::now(),
+        wall: START.parse().unwrap(),
+    })
 }
 
 /// An answered leg and its busy B leg.
