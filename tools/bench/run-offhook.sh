@@ -13,7 +13,7 @@ SUT=$BENCH_IP:16160 SUT_HTTP=$BENCH_IP:16161
 offhook_start() { # users: a fresh data directory with that many endpoints; sets SUT_PID
   local data=$BENCH_DIR/offhook-$1
   rm -rf "$data"
-  OFFHOOK_SIP__DOMAINS=$DOMAIN OFFHOOK_STORE__DURABILITY=$DURABILITY OFFHOOK_LOG=warn OFFHOOK_MEDIA__PORTS=16400-16999 OFFHOOK_LIMITS__CALLS=20000 \
+  OFFHOOK_SIP__DOMAINS=$DOMAIN OFFHOOK_STORE__DURABILITY=$DURABILITY OFFHOOK_LOG=warn OFFHOOK_MEDIA__PORTS=20000-59999 OFFHOOK_LIMITS__CALLS=20000 \
     "$OFFHOOK" dev --json --data-dir "$data" --http "$SUT_HTTP" --sip "$SUT" >"$BENCH_DIR/offhook.ready" 2>"$BENCH_DIR/offhook.log" &
   SUT_PID=$!
   PIDS+=("$SUT_PID")

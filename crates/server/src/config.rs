@@ -55,7 +55,7 @@ allow = []
 password_md5 = true
 
 [limits]
-transactions = 100000
+transactions = 500000
 calls = 10000
 connections = 20000
 connections_per_address = 1024
