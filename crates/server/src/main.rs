@@ -80,13 +80,19 @@ enum Command {
 enum AccountCommand {
     /// Make an account and print its credentials
     ///
-    /// The first one gets the installation's SIP domain. A running server learns of the account when it is restarted.
+    /// The first one gets the installation's SIP domain. A running server learns of the account at its first REST request.
     Create {
         #[command(flatten)]
         overrides: Overrides,
         /// What people call it
         #[arg(long)]
         name: String,
+        /// Where its calls to phone numbers go: a gateway that takes SIP over UDP, such as sip:gateway.example.net:5060
+        #[arg(long, value_name = "SIP URI")]
+        trunk: Option<String>,
+        /// Let nobody from outside ring its endpoints by their SIP URIs
+        #[arg(long)]
+        no_external_callers: bool,
     },
     /// List all accounts, without their secrets
     List {
@@ -182,8 +188,21 @@ fn run(command: &Command) -> anyhow::Result<()> {
             runtime()?.block_on(serve(&config))
         }
         Command::Account {
-            command: AccountCommand::Create { overrides, name },
-        } => runtime()?.block_on(create_account(&overrides.load(Vec::new())?, name)),
+            command:
+                AccountCommand::Create {
+                    overrides,
+                    name,
+                    trunk,
+                    no_external_callers,
+                },
+        } => {
+            let new = NewAccount {
+                trunk: trunk.clone(),
+                allow_external_callers: !no_external_callers,
+                ..NewAccount::named(name)
+            };
+            runtime()?.block_on(create_account(&overrides.load(Vec::new())?, new))
+        }
         Command::Account {
             command: AccountCommand::List { overrides },
         } => runtime()?.block_on(list_accounts(&overrides.load(Vec::new())?)),
@@ -214,10 +233,10 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(server.serve().await?)
 }
 
-async fn create_account(config: &Config, name: &str) -> anyhow::Result<()> {
+async fn create_account(config: &Config, new: NewAccount) -> anyhow::Result<()> {
     let (data, running) = Data::open_beside(config).await?;
     let directory = account::directory(config, &data).await?;
-    let account = directory.create_account(NewAccount::named(name)).await?;
+    let account = directory.create_account(new).await?;
     let domain = directory.account_domain(&account);
     print(&account::describe(
         &account,
@@ -226,7 +245,7 @@ async fn create_account(config: &Config, name: &str) -> anyhow::Result<()> {
     data.store.close().await;
     if running {
         eprintln!(
-            "A server is running on this database; it learns of the account when it is restarted."
+            "A server is running on this database; it learns of the account at its first REST request."
         );
     }
     Ok(())
