@@ -1,5 +1,6 @@
 //! Calls: one row per leg, written before the leg is answered and completed when it is over.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -14,6 +15,9 @@ use crate::engine::Store;
 use crate::error::Result;
 use crate::page::{self, Comparison, Match, Page, Paged};
 use crate::{Flavor, Id};
+
+/// Rows of one statement.
+const ROWS: usize = 100;
 
 /// Who started a leg, seen from the customer's application.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -109,20 +113,10 @@ pub struct CallFilter {
 }
 
 impl Store {
-    /// Inserts rows or replaces those with the same UUID, and puts callbacks into the outbox, all in one.
+    /// Inserts rows or replaces those with the same UUID, and puts callbacks into the outbox, all in one; returns after
+    /// COMMIT.
     pub async fn put_calls(&self, rows: Vec<CallRow>, callbacks: Vec<CallbackRow>) -> Result<()> {
-        self.write(move |connection| {
-            Box::pin(async move {
-                for row in &rows {
-                    upsert(connection, row).await?;
-                }
-                for row in &callbacks {
-                    callback::insert(connection, row).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
+        self.put(Put { rows, callbacks }).await
     }
 
     /// Inserts a row or replaces the one with the same UUID.
@@ -200,52 +194,96 @@ impl CallFilter {
     }
 }
 
-async fn upsert(connection: &mut SqliteConnection, call: &CallRow) -> Result<()> {
+/// Rows of calls and what is to be told with them.
+#[derive(Default)]
+pub(crate) struct Put {
+    pub(crate) rows: Vec<CallRow>,
+    pub(crate) callbacks: Vec<CallbackRow>,
+}
+
+/// The calls of a batch: of a leg that was put several times, the last row.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    rows: BTreeMap<Uuid, CallRow>,
+    /// The legs in the order in which they came, which is the order of lists.
+    order: Vec<Uuid>,
+    callbacks: Vec<CallbackRow>,
+}
+
+impl Gathered {
+    /// Adds rows; later ones win.
+    pub fn take(&mut self, put: Put) {
+        for row in put.rows {
+            let uuid = row.uuid;
+            if self.rows.insert(uuid, row).is_none() {
+                self.order.push(uuid);
+            }
+        }
+        self.callbacks.extend(put.callbacks);
+    }
+
+    /// Writes them in as few statements as possible.
+    pub async fn write(self, connection: &mut SqliteConnection) -> Result<()> {
+        for legs in self.order.chunks(ROWS) {
+            upsert(legs.iter().filter_map(|uuid| self.rows.get(uuid)))
+                .build()
+                .execute(&mut *connection)
+                .await?;
+        }
+        for row in &self.callbacks {
+            callback::insert(connection, row).await?;
+        }
+        Ok(())
+    }
+}
+
+fn upsert<'c>(rows: impl Iterator<Item = &'c CallRow>) -> QueryBuilder<Sqlite> {
     let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
-    sqlx::query(
+    let mut query = QueryBuilder::new(
         "INSERT INTO call (uuid, account, parent, leg, flavor, direction, from_number, to_number, endpoint, application, call_id, \
          source_ip, started, rang, answered, ended, bill_duration, billed_duration, status, cause_code, cause_name, switch_cause, \
-         source, sip_status, hangup_url, hangup_method, extra) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, \
-         $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27) \
-         ON CONFLICT (uuid) DO UPDATE SET from_number = excluded.from_number, to_number = excluded.to_number, \
+         source, sip_status, hangup_url, hangup_method, extra) ",
+    );
+    query.push_values(rows, |mut row, call| {
+        row.push_bind(call.uuid.to_string())
+            .push_bind(call.account)
+            .push_bind(call.parent.map(|parent| parent.to_string()))
+            .push_bind(call.leg)
+            .push_bind(call.flavor.word())
+            .push_bind(call.direction.word())
+            .push_bind(call.from.clone())
+            .push_bind(call.to.clone())
+            .push_bind(call.endpoint)
+            .push_bind(call.application)
+            .push_bind(call.call_id.clone())
+            .push_bind(call.source_ip.map(|ip| ip.to_string()))
+            .push_bind(call.started.as_microsecond())
+            .push_bind(micros(call.rang))
+            .push_bind(micros(call.answered))
+            .push_bind(micros(call.ended))
+            .push_bind(seconds(call.bill_duration))
+            .push_bind(seconds(call.billed_duration))
+            .push_bind(call.status.clone())
+            .push_bind(call.cause_code)
+            .push_bind(call.cause_name.clone())
+            .push_bind(call.switch_cause.clone())
+            .push_bind(call.source.clone())
+            .push_bind(call.sip_status)
+            .push_bind(call.hangup_url.clone())
+            .push_bind(call.hangup_method.word())
+            .push_bind(call.extra.to_string());
+    });
+    query.push(
+        " ON CONFLICT (uuid) DO UPDATE SET from_number = excluded.from_number, to_number = excluded.to_number, \
          endpoint = excluded.endpoint, application = excluded.application, call_id = excluded.call_id, rang = excluded.rang, \
          answered = excluded.answered, ended = excluded.ended, bill_duration = excluded.bill_duration, \
          billed_duration = excluded.billed_duration, status = excluded.status, cause_code = excluded.cause_code, \
          cause_name = excluded.cause_name, switch_cause = excluded.switch_cause, source = excluded.source, \
          sip_status = excluded.sip_status, hangup_url = excluded.hangup_url, hangup_method = excluded.hangup_method, \
          extra = excluded.extra",
-    )
-    .bind(call.uuid.to_string())
-    .bind(call.account)
-    .bind(call.parent.map(|parent| parent.to_string()))
-    .bind(call.leg)
-    .bind(call.flavor.word())
-    .bind(call.direction.word())
-    .bind(&call.from)
-    .bind(&call.to)
-    .bind(call.endpoint)
-    .bind(call.application)
-    .bind(&call.call_id)
-    .bind(call.source_ip.map(|ip| ip.to_string()))
-    .bind(call.started.as_microsecond())
-    .bind(micros(call.rang))
-    .bind(micros(call.answered))
-    .bind(micros(call.ended))
-    .bind(seconds(call.bill_duration))
-    .bind(seconds(call.billed_duration))
-    .bind(&call.status)
-    .bind(call.cause_code)
-    .bind(&call.cause_name)
-    .bind(&call.switch_cause)
-    .bind(&call.source)
-    .bind(call.sip_status)
-    .bind(&call.hangup_url)
-    .bind(call.hangup_method.word())
-    .bind(call.extra.to_string())
-    .execute(connection)
-    .await?;
-    Ok(())
+    );
+    query
 }
 
 fn read(row: &SqliteRow) -> Result<CallRow> {

@@ -3,7 +3,7 @@
 //! One task owns the only connection that writes. Jobs wait in a bounded queue and travel in batches: a batch takes what
 //! the queue holds until it is empty, or 1,000 jobs, or 3 ms, is one transaction, and nobody hears of its outcome before
 //! COMMIT. Each job of a caller runs in a SAVEPOINT of its own, so that one refusal does not undo its neighbours;
-//! changes of bindings are gathered into statements of many rows (`binding.rs`).
+//! bindings and the rows of calls are gathered into statements of many rows (`binding.rs`, `call.rs`).
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::binding::{BindingChange, Gathered};
+use crate::binding::{self, BindingChange};
+use crate::call::{self, Put};
 use crate::error::{Error, Result};
 use crate::seal::{Place, SealKey, Secret};
 
@@ -79,6 +80,10 @@ enum Job {
         changes: Vec<BindingChange>,
         tell: Completion,
     },
+    Calls {
+        put: Put,
+        tell: Completion,
+    },
     /// `after_bindings`: the job reads or deletes bindings, so those that came before it must be in their table.
     Write {
         work: Work,
@@ -127,6 +132,17 @@ impl Store {
         self.enqueue(Job::Bind { changes, tell })
     }
 
+    /// Hands rows of calls to the writer; returns after COMMIT.
+    pub(crate) async fn put(&self, put: Put) -> Result<()> {
+        let (answer, answered) = oneshot::channel();
+        let tell: Completion = Box::new(move |committed| {
+            // Nobody listens when the caller was cancelled: the rows stand all the same.
+            let _: std::result::Result<(), _> = answer.send(committed);
+        });
+        self.enqueue(Job::Calls { put, tell })?;
+        answered.await.map_err(|_| given_up())?
+    }
+
     /// Runs a job on the writing connection, in a savepoint that stays only when the job says `Ok`; returns after COMMIT.
     pub async fn write<T, F>(&self, work: F) -> Result<T>
     where
@@ -167,9 +183,7 @@ impl Store {
             after_bindings,
         })?;
         // Dropped unanswered: the batch failed before the job could say anything, or the store was closed.
-        answered.await.map_err(|_| Error::NotCommitted {
-            why: "the batch was given up".to_owned(),
-        })?
+        answered.await.map_err(|_| given_up())?
     }
 
     fn enqueue(&self, job: Job) -> Result<()> {
@@ -229,6 +243,12 @@ impl Store {
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Store")
+    }
+}
+
+fn given_up() -> Error {
+    Error::NotCommitted {
+        why: "the batch was given up".to_owned(),
     }
 }
 
@@ -312,7 +332,7 @@ async fn write_batches(
     jobs.close();
     // Whoever still waits hears `Closed` when his sender is dropped here.
     while let Ok(job) = jobs.try_recv() {
-        if let Job::Bind { tell, .. } = job {
+        if let Job::Bind { tell, .. } | Job::Calls { tell, .. } = job {
             tell(Err(Error::Closed));
         }
     }
@@ -327,9 +347,12 @@ async fn write_batches(
 /// One transaction on its way.
 #[derive(Default)]
 struct Batch {
-    gathered: Gathered,
-    /// Who waits for what is gathered.
+    bindings: binding::Gathered,
+    /// Who waits for the bindings that are gathered.
     waiting: Vec<Completion>,
+    calls: call::Gathered,
+    /// Who waits for the calls that are gathered.
+    calling: Vec<Completion>,
     /// Who waits for COMMIT only, and why even a commit does not carry what he asked for.
     done: Vec<(Completion, Option<String>)>,
     closing: Option<oneshot::Sender<()>>,
@@ -353,7 +376,7 @@ impl Batch {
         let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => transaction,
             Err(error) => {
-                if let Some(Job::Bind { tell, .. }) = next {
+                if let Some(Job::Bind { tell, .. } | Job::Calls { tell, .. }) = next {
                     self.waiting.push(tell);
                 }
                 return Err(error.into());
@@ -365,15 +388,19 @@ impl Batch {
             count += 1;
             match job {
                 Job::Bind { changes, tell } => {
-                    self.gathered.take(changes);
+                    self.bindings.take(changes);
                     self.waiting.push(tell);
+                }
+                Job::Calls { put, tell } => {
+                    self.calls.take(put);
+                    self.calling.push(tell);
                 }
                 Job::Write {
                     work,
                     after_bindings,
                 } => {
                     if after_bindings {
-                        self.flush(&mut transaction).await?;
+                        self.flush_bindings(&mut transaction).await?;
                     }
                     let mut savepoint = transaction.begin().await?;
                     let ran = work(&mut savepoint).await;
@@ -393,42 +420,65 @@ impl Batch {
                 next = jobs.try_recv().ok();
             }
         }
-        self.flush(&mut transaction).await?;
+        self.flush_bindings(&mut transaction).await?;
+        self.flush_calls(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
     /// Writes the gathered bindings; when that fails only their senders are told so, the rest of the batch goes on.
-    async fn flush(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
+    async fn flush_bindings(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
         let mut savepoint = transaction.begin().await?;
-        let refusal = match std::mem::take(&mut self.gathered)
-            .write(&mut savepoint)
-            .await
-        {
-            Ok(()) => {
-                savepoint.commit().await?;
-                None
-            }
-            Err(error) => {
-                savepoint.rollback().await?;
-                tracing::error!(%error, jobs = self.waiting.len(), "bindings were not written");
-                Some(error.to_string())
-            }
-        };
+        let gathered = std::mem::take(&mut self.bindings);
+        let outcome = gathered.write(&mut savepoint).await;
+        let refusal = settle(savepoint, outcome).await?;
         self.done
             .extend(self.waiting.drain(..).map(|tell| (tell, refusal.clone())));
         Ok(())
     }
 
+    /// Writes the gathered calls, in the same manner.
+    async fn flush_calls(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
+        if self.calling.is_empty() {
+            return Ok(());
+        }
+        let mut savepoint = transaction.begin().await?;
+        let gathered = std::mem::take(&mut self.calls);
+        let outcome = gathered.write(&mut savepoint).await;
+        let refusal = settle(savepoint, outcome).await?;
+        self.done
+            .extend(self.calling.drain(..).map(|tell| (tell, refusal.clone())));
+        Ok(())
+    }
+
     fn tell_all(self, failure: Option<String>) {
-        let waiting = self.waiting.into_iter().map(|tell| (tell, None));
+        let waiting = self.waiting.into_iter().chain(self.calling);
+        let waiting = waiting.map(|tell| (tell, None));
         for (tell, refusal) in self.done.into_iter().chain(waiting) {
             tell(match failure.clone().or(refusal) {
                 Some(why) => Err(Error::NotCommitted { why }),
                 None => Ok(()),
             });
+        }
+    }
+}
+
+/// Keeps or undoes what was gathered; returns why it was undone.
+async fn settle(
+    savepoint: sqlx::Transaction<'_, sqlx::Sqlite>,
+    outcome: Result<()>,
+) -> Result<Option<String>> {
+    match outcome {
+        Ok(()) => {
+            savepoint.commit().await?;
+            Ok(None)
+        }
+        Err(error) => {
+            savepoint.rollback().await?;
+            tracing::error!(%error, "gathered rows were not written");
+            Ok(Some(error.to_string()))
         }
     }
 }
