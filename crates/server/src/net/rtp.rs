@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use crate::config::PortRange;
 
-/// How long a pair rests.
+/// How long a pair rests, as long as there are others.
 const REST: Duration = Duration::from_secs(3);
+
+/// How long a pair rests at least: a refused call is worse than a late packet, which the new call takes for a stranger's.
+const LEAST_REST: Duration = Duration::from_millis(200);
 
 /// Datagrams thrown away from a fresh socket, at most.
 const DRAINED: usize = 64;
@@ -63,9 +66,9 @@ impl RtpPorts {
 
     /// Binds a pair. A pair that another program uses goes to the end of the line.
     pub fn open(&mut self, now: Instant) -> Result<Pair, Exhausted> {
-        while self.resting.front().is_some_and(|(until, _)| *until <= now) {
-            self.free
-                .extend(self.resting.pop_front().map(|(_, number)| number));
+        self.wake(now);
+        if self.free.is_empty() {
+            self.wake(now + (REST - LEAST_REST));
         }
         for _ in 0..self.free.len() {
             let number = self.free.pop_front().ok_or(Exhausted)?;
@@ -75,6 +78,14 @@ impl RtpPorts {
             }
         }
         Err(Exhausted)
+    }
+
+    /// Ends the rest of the pairs that rested until `now`.
+    fn wake(&mut self, now: Instant) {
+        while self.resting.front().is_some_and(|(until, _)| *until <= now) {
+            self.free
+                .extend(self.resting.pop_front().map(|(_, number)| number));
+        }
     }
 
     /// Closes a pair and lets it rest.
@@ -142,7 +153,18 @@ mod tests {
         assert_eq!(ports.open(start).unwrap_err(), Exhausted);
 
         ports.close(start, first);
-        assert_eq!(ports.open(start + REST / 2).unwrap_err(), Exhausted);
+        assert_eq!(ports.open(start + LEAST_REST / 2).unwrap_err(), Exhausted);
+        assert_eq!(ports.open(start + LEAST_REST).unwrap().number, range.first);
+    }
+
+    #[test]
+    fn a_pair_rests_its_time_while_there_are_others() {
+        let (start, range) = (some_instant(), two_pairs());
+        let mut ports = RtpPorts::new(LOOPBACK, range);
+        let first = ports.open(start).unwrap();
+        ports.close(start, first);
+        let second = ports.open(start + REST / 2).unwrap();
+        assert_eq!(second.number, range.first + 2);
         assert_eq!(ports.open(start + REST).unwrap().number, range.first);
     }
 
