@@ -128,9 +128,10 @@ mod tests {
         Instant::now()
     }
 
-    /// A range of two pairs that nothing else uses at this moment.
-    fn two_pairs() -> PortRange {
-        let free = (41_000..60_000).step_by(4).find(|first| {
+    /// A range of two pairs that nothing else uses at this moment; each test looks in a block of its own.
+    fn two_pairs(block: u16) -> PortRange {
+        let block = 40_000 + block * 2000;
+        let free = (block..block + 2000).step_by(4).find(|first| {
             (*first..first + 4).all(|port| UdpSocket::bind(SocketAddr::new(LOOPBACK, port)).is_ok())
         });
         let first = free.expect("four free ports");
@@ -142,7 +143,7 @@ mod tests {
 
     #[test]
     fn r15_a_range_that_is_used_up_refuses_until_a_pair_has_rested() {
-        let (start, range) = (some_instant(), two_pairs());
+        let (start, range) = (some_instant(), two_pairs(0));
         let mut ports = RtpPorts::new(LOOPBACK, range);
         let (first, second) = (ports.open(start).unwrap(), ports.open(start).unwrap());
         assert_eq!(
@@ -159,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_pair_rests_its_time_while_there_are_others() {
-        let (start, range) = (some_instant(), two_pairs());
+        let (start, range) = (some_instant(), two_pairs(1));
         let mut ports = RtpPorts::new(LOOPBACK, range);
         let first = ports.open(start).unwrap();
         ports.close(start, first);
@@ -170,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_pair_that_another_program_holds_is_passed_over() {
-        let (start, range) = (some_instant(), two_pairs());
+        let (start, range) = (some_instant(), two_pairs(2));
         let _other = UdpSocket::bind(SocketAddr::new(LOOPBACK, range.first + 1)).unwrap();
         let mut ports = RtpPorts::new(LOOPBACK, range);
         assert_eq!(ports.open(start).unwrap().number, range.first + 2);
