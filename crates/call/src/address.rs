@@ -19,8 +19,10 @@ pub(crate) fn from_value(id: &str, name: &str, domain: &str) -> Text {
             .collect()
     } else {
         let mut uri = String::from("sip:");
-        push_user(&mut uri, id);
-        uri.push('@');
+        if !id.is_empty() {
+            push_user(&mut uri, id);
+            uri.push('@');
+        }
         uri.push_str(domain);
         uri
     };
@@ -126,5 +128,6 @@ mod tests {
             from_value("+1415", "none", "d.example"),
             "<sip:+1415@d.example>"
         );
+        assert_eq!(from_value("", "", "d.example"), "<sip:d.example>");
     }
 }

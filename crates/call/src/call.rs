@@ -1,7 +1,7 @@
 //! `call::Call`: inputs in, outputs out; the life of a call and its end.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -15,9 +15,6 @@ use crate::context::{Context, Heard, Timer};
 use crate::leg::{CallNumber, End, EndpointId, LegId, LegRecord, Wire};
 use crate::script::Reading;
 use crate::verb::{Document, Event, Hangup, Link, LocateFailure, Located, QueryId, TargetKind};
-
-/// How long one side may be silent before the call ends: plivo-rest.md §15, 6020.
-const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
 /// One moment, on the clock that never jumps and on the one that people read.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -314,8 +311,9 @@ impl Call {
             return;
         };
         match heard {
-            Heard::Silent(for_) => {
-                if for_ >= SILENCE_LIMIT && self.ctx.peer().is_some() {
+            // How long a side may be silent is set where the media is watched: plivo-rest.md §15, 6020.
+            Heard::Silent => {
+                if self.ctx.peer().is_some() {
                     self.hang_up(End::new(Cause::MediaTimeout, HangupSource::Platform));
                 }
             }

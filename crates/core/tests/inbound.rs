@@ -194,6 +194,23 @@ async fn who_may_not_call_hears_why() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_description_is_415_and_never_a_call_without_an_offer() {
+    let mut world = world_with_two_phones().await;
+    let mut call = invite(&address("alice"), &address("bob"), 1);
+    call.headers
+        .set(Name::ContentType, "multipart/mixed;boundary=b");
+    let refused = world.send(&call, udp(5060)).await.reply();
+    assert_eq!(refused.status, Status::UNSUPPORTED_MEDIA_TYPE);
+    assert_eq!(
+        refused.headers.get(&Name::Accept).map(|value| &**value),
+        Some("application/sdp")
+    );
+    call.headers
+        .set(Name::ContentType, "Application/SDP ; charset=utf-8");
+    assert_eq!(world.send(&call, udp(5060)).await.status(), 407);
+}
+
+#[tokio::test]
 async fn strangers_and_calls_are_limited() {
     let mut limits = settings();
     limits.strangers_per_minute = 2;
@@ -215,6 +232,29 @@ async fn strangers_and_calls_are_limited() {
             .status(),
         503
     );
+}
+
+#[tokio::test]
+async fn a_stranger_rings_under_its_own_domain_and_never_under_ours() {
+    let mut world = world_with_two_phones().await;
+    let cases = [
+        (STRANGER, format!("<{STRANGER}>")),
+        (
+            "sip:bob@far.example.com",
+            "<sip:bob@far.example.com>".into(),
+        ),
+        ("sip:far.example.com", "<sip:far.example.com>".into()),
+        ("tel:+15551234", "<sip:+15551234@anonymous.invalid>".into()),
+    ];
+    for (serial, (who, shown)) in (1..).zip(cases) {
+        let call = invite(who, &address("alice"), serial);
+        assert_eq!(world.send(&call, udp(5060)).await.status(), 100, "{who}");
+        let (_, command) = called(&mut world).await;
+        let Command::Invite { from, .. } = command else {
+            unreachable!("it is one");
+        };
+        assert_eq!(&*from, shown);
+    }
 }
 
 /// Goes on until the stack is asked to call; gives that leg.

@@ -272,7 +272,10 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 }
 
 fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
-    EnvFilter::try_new(&config.log).with_context(|| format!("`log`: `{}` is no filter", config.log))
+    let filter = EnvFilter::try_new(&config.log)
+        .with_context(|| format!("`log`: `{}` is no filter", config.log))?;
+    // At `trace` this library writes whole frames, and with them digests.
+    Ok(filter.add_directive("tungstenite=debug".parse()?))
 }
 
 /// Logs to standard error, panics of all threads and tasks included.

@@ -200,13 +200,17 @@ impl Relay {
                 }
             }
             let now = now();
+            if ready.iter().any(|event| event.data.u64() == WAKE) {
+                self.inbox.wake.seen();
+            }
+            // Commands first: whoever was told that the way is open may use it at once.
+            more = self.commands(now, on_event);
             for event in &ready {
                 match event.data.u64() {
-                    WAKE => self.inbox.wake.seen(),
+                    WAKE => {}
                     port => self.packet(now, port, &mut packet),
                 }
             }
-            more = self.commands(now, on_event);
             if self.plane.poll_timeout().is_some_and(|due| due <= now) {
                 self.plane.handle(now, Input::Tick);
                 self.drain(now, on_event);

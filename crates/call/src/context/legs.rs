@@ -164,7 +164,7 @@ impl Context {
                     session,
                     status,
                     reason: None,
-                    headers: Vec::new(),
+                    headers: retry_after(status),
                 });
             }
             Wire::Calling => {
@@ -211,6 +211,14 @@ impl Context {
         {
             leg.sip_status = Some(status);
         }
+    }
+}
+
+/// Tells a caller that there is no room for, when to try again (RFC 3261 §20.33).
+fn retry_after(status: Status) -> Vec<Header> {
+    match status {
+        Status::SERVICE_UNAVAILABLE => vec![Header::new(Name::RetryAfter, "5")],
+        _ => Vec::new(),
     }
 }
 

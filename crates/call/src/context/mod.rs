@@ -48,7 +48,7 @@ pub(crate) enum Heard {
     Answered(Bytes),
     Accepted,
     Refused(u16),
-    Silent(Duration),
+    Silent,
     Unavailable,
 }
 

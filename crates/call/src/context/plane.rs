@@ -110,7 +110,7 @@ impl Context {
             media::Event::Refused {
                 session, status, ..
             } => (session, Heard::Refused(status)),
-            media::Event::Silent { session, for_ } => (session, Heard::Silent(for_)),
+            media::Event::Silent { session, .. } => (session, Heard::Silent),
             media::Event::Unavailable { session } => (session, Heard::Unavailable),
             media::Event::Closed { session, stats } => {
                 self.media_closed(leg_of(sip::SessionId(session.0)).1, stats);
@@ -133,7 +133,7 @@ impl Context {
             Heard::Refused(_) if asked.remotes > 0 => less(&mut asked.remotes),
             Heard::Refused(_) if asked.answers > 0 => less(&mut asked.answers),
             Heard::Refused(_) => less(&mut asked.offers),
-            Heard::Silent(_) => 0,
+            Heard::Silent => 0,
             Heard::Unavailable => {
                 *asked = Asked::default();
                 0

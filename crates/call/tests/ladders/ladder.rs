@@ -567,8 +567,11 @@ fn write_sip(command: &sip::Command) -> String {
         } => format!("Ring({}, {status}{})", leg(session), text(sdp)),
         Answer { session, sdp, .. } => format!("Answer({}{})", leg(session), text(sdp)),
         Refuse {
-            session, status, ..
-        } => format!("Refuse({}, {status})", leg(session)),
+            session,
+            status,
+            headers: more,
+            ..
+        } => format!("Refuse({}, {status}{})", leg(session), headers(more)),
         Invite {
             session,
             to,

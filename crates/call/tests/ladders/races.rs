@@ -114,9 +114,9 @@ fn s79_two_callees_answer_at_once() {
            4.000 < Accepted(1)
            4.000 > MediaAnswer(A like 1)
            4.000 < MediaAnswered(A)
+           4.000 > Bridge(A, 1)
            4.000 > Record(A, sip:alice@d.example to bob, answered)
            4.000 > Answer(A, "to A like 1")
-           4.000 > Bridge(A, 1)
            4.000 < Answered(2, "answer of 2")
            4.000 < Answered(3, "answer of 3")
            4.000 < Bye(2)
@@ -147,9 +147,9 @@ fn the_answer_and_the_timeout_come_together() {
           30.100 < Accepted(1)
           30.100 > MediaAnswer(A like 1)
           30.100 < MediaAnswered(A)
+          30.100 > Bridge(A, 1)
           30.100 > Record(A, sip:alice@d.example to bob, answered)
           30.100 > Answer(A, "to A like 1")
-          30.100 > Bridge(A, 1)
           30.100 < Due
           31.000 < Bye(A)
           31.000 > Hangup(1)
@@ -360,9 +360,9 @@ fn the_answer_comes_while_early_media_is_still_being_read() {
            4.000 < Accepted(1)
            4.000 > MediaAnswer(A like 1)
            4.000 < MediaAnswered(A)
+           4.000 > Bridge(A, 1)
            4.000 > Record(A, sip:alice@d.example to bob, answered)
-           4.000 > Answer(A, "to A like 1")
-           4.000 > Bridge(A, 1)"#,
+           4.000 > Answer(A, "to A like 1")"#,
     );
     let mut call = Ladder::direct();
     call.located(1, "bob", 1);
@@ -381,9 +381,9 @@ fn the_answer_comes_while_early_media_is_still_being_read() {
            4.000 < Accepted(1)
            4.000 > MediaAnswer(A like 1)
            4.000 < MediaAnswered(A)
+           4.000 > Bridge(A, 1)
            4.000 > Record(A, sip:alice@d.example to bob, answered)
-           4.000 > Answer(A, "to A like 1")
-           4.000 > Bridge(A, 1)"#,
+           4.000 > Answer(A, "to A like 1")"#,
     );
 }
 

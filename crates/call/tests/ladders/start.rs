@@ -42,9 +42,9 @@ fn an_answered_call_from_first_to_last() {
            4.000 < Accepted(1)
            4.000 > MediaAnswer(A like 1)
            4.000 < MediaAnswered(A)
+           4.000 > Bridge(A, 1)
            4.000 > Record(A, sip:alice@d.example to bob, answered)
            4.000 > Answer(A, "to A like 1")
-           4.000 > Bridge(A, 1)
            4.100 < Confirmed(A)
           65.500 < Bye(A)
           65.500 > Hangup(1)
@@ -282,7 +282,7 @@ fn d12_a_drain_refuses_who_waits_and_says_bye_to_who_talks() {
     call.reads(
         r#"
            1.000 < HangUp { cause: NormalHangup, source: Platform }
-           1.000 > Refuse(A, 503)
+           1.000 > Refuse(A, 503, Retry-After: 5)
            1.000 > Cdr(A, 1000 Platform, Cancel, 0 s, 0 billed, 503)
            1.000 > Notify(Hangup 1000, http://c/hangup, Cancel)
            1.000 > Over"#,

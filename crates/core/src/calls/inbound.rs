@@ -26,6 +26,8 @@ use crate::{Decision, Settings};
 const CUSTOM_HEADERS: [&str; 2] = ["X-PH-", "X-VH-"];
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: &str = "5";
+/// The one kind of body that an INVITE may bring.
+const SDP: &str = "application/sdp";
 
 type Refusal = Box<Response>;
 
@@ -109,6 +111,9 @@ impl Inner {
         };
         if !is_clean(&uri) || !is_clean(&from.uri) {
             return refuse(Status::BAD_REQUEST, "Control character in a user part");
+        }
+        if !is_description(request) {
+            return refuse(Status::UNSUPPORTED_MEDIA_TYPE, "");
         }
         let from_host = from.uri.host_lower();
         let brings_proof = request.headers.get(&Name::ProxyAuthorization).is_some();
@@ -223,7 +228,7 @@ impl Inner {
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {
             to: target.clone(),
-            domain: subscriber.domain.clone(),
+            domain: home_of_stranger(from),
             ..caller(request, flow, uri, from)
         };
         Ok(Admitted {
@@ -248,22 +253,29 @@ impl Inner {
             let warning = format!("399 {} \"{why}\"", self.settings.domain);
             response.headers.push(Name::Warning, warning);
         }
-        if status == Status::SERVICE_UNAVAILABLE {
-            response.headers.push(Name::RetryAfter, RETRY_AFTER);
+        match status {
+            Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
+            Status::UNSUPPORTED_MEDIA_TYPE => response.headers.push(Name::Accept, SDP),
+            _ => {}
         }
         Box::new(response)
     }
 }
 
+/// RFC 3261 §8.2.3: a body is a description that we can read, or there is none. Nothing else may pass for a call without
+/// an offer.
+fn is_description(request: &Request) -> bool {
+    let is_sdp = |kind: &sip::Text| {
+        let kind = kind.split(';').next().unwrap_or_default();
+        kind.trim().eq_ignore_ascii_case(SDP)
+    };
+    request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
+}
+
 /// What the INVITE itself says of the caller.
 fn caller(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
     let user = from.uri.user_decoded().unwrap_or_default().into_owned();
-    let is_sdp = request.headers.get(&Name::ContentType).is_none_or(|kind| {
-        kind.split(';')
-            .next()
-            .is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/sdp"))
-    });
-    let offer = (is_sdp && !request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
+    let offer = (!request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
     Caller {
         from: match digits(&user) {
             Some(number) => number,
@@ -284,6 +296,18 @@ fn caller(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
         offer,
         domain: String::new(),
         call_id: request.call_id().map(ToString::to_string),
+    }
+}
+
+/// The domain in which a stranger's name is shown: never one of ours, whose names only we give (S69).
+fn home_of_stranger(from: &NameAddr) -> String {
+    let home = from.uri.host_lower();
+    // A tel URI has none. RFC 3323 §4.1.1.3.
+    let named = from.uri.scheme.is_sip() && !home.is_empty();
+    if named {
+        home.into_owned()
+    } else {
+        "anonymous.invalid".to_owned()
     }
 }
 

@@ -190,6 +190,8 @@ impl Dialing {
                 },
                 Heard::Answered(sdp),
             ) => {
+                // Before the answer: the caller talks as soon as it has it.
+                ctx.relay_once(b);
                 ctx.answer_a(sdp);
                 return self.join(ctx, b);
             }
