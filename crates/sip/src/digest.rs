@@ -391,7 +391,12 @@ pub struct Nonces {
 
 /// The number of a nonce, to count its uses by.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
-pub struct NonceId(pub u64);
+pub struct NonceId {
+    /// When it was made, in seconds since 1970.
+    pub minted: u64,
+    /// Tells it from the others of that second.
+    pub number: u64,
+}
 
 /// What a nonce is worth.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -456,7 +461,10 @@ impl Nonces {
             return Validity::Stale;
         }
         let number = mac.first_chunk::<8>().copied().unwrap_or_default();
-        Validity::Fresh(NonceId(u64::from_be_bytes(number)))
+        Validity::Fresh(NonceId {
+            minted,
+            number: u64::from_be_bytes(number),
+        })
     }
 
     fn mac(&self, minted: u64, source: IpAddr, realm: &str, salt: u64) -> [u8; 16] {

@@ -139,7 +139,7 @@ impl Authenticator {
         {
             Use::First => None,
             Use::Retransmission { pending } => Some(Pending(pending)),
-            Use::Replay | Use::Full => return challenge(true),
+            Use::Replay | Use::Forgotten => return challenge(true),
         };
         Ok(Authenticated {
             subscriber,
@@ -242,6 +242,7 @@ impl Authenticator {
 
     /// Forgets nonces that are too old to be taken.
     pub(crate) fn sweep(&self, now: &Now) {
-        self.0.replays.sweep(seconds(now));
+        let lifetime = self.0.settings.nonce_lifetime.as_secs();
+        self.0.replays.sweep(seconds(now), lifetime);
     }
 }

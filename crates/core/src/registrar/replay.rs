@@ -3,13 +3,14 @@
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use sip::digest::NonceId;
 
-/// Nonces in use at once. Beyond it the table is swept, and if that frees nothing the request is challenged anew:
-/// 500,000 of 40 octets are more than 4,000 proved passwords a second over a nonce's life of two minutes.
+/// Nonces in use at once, 48 octets each. When they are more, the older half is forgotten and counts as stale from then on:
+/// its owners are challenged once more and ask nobody for a password.
 const CAPACITY: usize = 500_000;
 
 /// What one request is known by when it comes again (RFC 3261 §17.2.3), and where it came from.
@@ -33,8 +34,8 @@ pub(crate) enum Use {
     },
     /// The count was used by another request.
     Replay,
-    /// No room to remember it.
-    Full,
+    /// The nonce is older than what the table remembers.
+    Forgotten,
 }
 
 #[derive(Debug)]
@@ -42,7 +43,6 @@ struct Last {
     count: u32,
     request: u64,
     pending: bool,
-    forget_at: u64,
 }
 
 /// The highest count of each nonce, bounded, striped by nonce.
@@ -51,6 +51,8 @@ pub(crate) struct Replays {
     last: DashMap<NonceId, Last>,
     hasher: RandomState,
     capacity: usize,
+    /// Nonces that were minted before this second are forgotten.
+    floor: AtomicU64,
 }
 
 impl Default for Replays {
@@ -65,6 +67,7 @@ impl Replays {
             last: DashMap::new(),
             hasher: RandomState::new(),
             capacity,
+            floor: AtomicU64::new(0),
         }
     }
 
@@ -77,25 +80,24 @@ impl Replays {
         count: u32,
         request: Fingerprint<'_>,
     ) -> Use {
+        if self.last.len() >= self.capacity {
+            self.make_room(now, lifetime);
+        }
+        if nonce.minted < self.floor.load(Ordering::Acquire) {
+            return Use::Forgotten;
+        }
         let request = self.hasher.hash_one((
             request.source,
             request.branch,
             request.call_id,
             request.cseq,
         ));
-        if self.last.len() >= self.capacity && !self.last.contains_key(&nonce) {
-            self.sweep(now);
-            if self.last.len() >= self.capacity {
-                return Use::Full;
-            }
-        }
         match self.last.entry(nonce) {
             Entry::Vacant(slot) => {
                 slot.insert(Last {
                     count,
                     request,
                     pending: false,
-                    forget_at: now.saturating_add(lifetime).saturating_add(1),
                 });
                 Use::First
             }
@@ -137,8 +139,28 @@ impl Replays {
     }
 
     /// Forgets nonces that no longer pass the check of their age.
-    pub(crate) fn sweep(&self, now: u64) {
-        self.last.retain(|_, last| last.forget_at > now);
+    pub(crate) fn sweep(&self, now: u64, lifetime: u64) {
+        self.forget_before(now.saturating_sub(lifetime));
+    }
+
+    /// Forgets the older half of what is young enough to count; at least what was not minted in this second.
+    fn make_room(&self, now: u64, lifetime: u64) {
+        let floor = self.floor.load(Ordering::Acquire);
+        let oldest = floor.max(now.saturating_sub(lifetime));
+        let middle = oldest + now.saturating_sub(oldest).div_ceil(2);
+        // Whoever comes second finds the floor raised, or raises it by another half: neither does harm.
+        if middle > floor
+            && self
+                .floor
+                .compare_exchange(floor, middle, Ordering::AcqRel, Ordering::Acquire)
+                .is_ok()
+        {
+            self.forget_before(middle);
+        }
+    }
+
+    fn forget_before(&self, minted: u64) {
+        self.last.retain(|nonce, _| nonce.minted >= minted);
     }
 }
 
@@ -158,7 +180,7 @@ mod tests {
     #[test]
     fn a_count_is_good_once_and_the_same_request_again_is_no_replay() {
         let replays = Replays::default();
-        let nonce = NonceId(7);
+        let nonce = minted(100);
         let note = |count, request| replays.note(100, 120, nonce, count, request);
         assert_eq!(note(1, request("b1", 1)), Use::First);
         replays.set_pending(nonce, 1, true);
@@ -180,12 +202,32 @@ mod tests {
     }
 
     #[test]
-    fn the_table_is_bounded_and_forgets_old_nonces() {
-        let replays = Replays::with_capacity(1);
-        let note = |now, nonce| replays.note(now, 120, NonceId(nonce), 1, request("b", 1));
-        assert_eq!(note(100, 1), Use::First);
-        assert_eq!(note(200, 2), Use::Full);
-        assert_eq!(note(221, 2), Use::First);
-        assert_eq!(note(221, 2), Use::Retransmission { pending: false });
+    fn a_full_table_forgets_the_older_half_which_is_stale_from_then_on() {
+        let replays = Replays::with_capacity(2);
+        let note = |now, nonce| replays.note(now, 120, nonce, 1, request("b", 1));
+        assert_eq!(note(100, minted(100)), Use::First);
+        assert_eq!(note(200, minted(190)), Use::First);
+        assert_eq!(note(200, minted(200)), Use::First);
+        assert_eq!(replays.last.len(), 2);
+        assert_eq!(note(201, minted(100)), Use::Forgotten);
+        let again = Use::Retransmission { pending: false };
+        assert_eq!(note(201, minted(200)), again);
+    }
+
+    #[test]
+    fn nonces_past_their_age_are_swept() {
+        let replays = Replays::default();
+        assert_eq!(
+            replays.note(100, 120, minted(100), 1, request("b", 1)),
+            Use::First
+        );
+        replays.sweep(220, 120);
+        assert_eq!(replays.last.len(), 1);
+        replays.sweep(221, 120);
+        assert_eq!(replays.last.len(), 0);
+    }
+
+    fn minted(minted: u64) -> NonceId {
+        NonceId { minted, number: 7 }
     }
 }

@@ -67,9 +67,13 @@ impl RtpPorts {
     /// Binds a pair. A pair that another program uses goes to the end of the line.
     pub fn open(&mut self, now: Instant) -> Result<Pair, Exhausted> {
         self.wake(now);
-        if self.free.is_empty() {
+        self.first_free().or_else(|_| {
             self.wake(now + (REST - LEAST_REST));
-        }
+            self.first_free()
+        })
+    }
+
+    fn first_free(&mut self) -> Result<Pair, Exhausted> {
         for _ in 0..self.free.len() {
             let number = self.free.pop_front().ok_or(Exhausted)?;
             match self.bind(number) {
