@@ -13,6 +13,7 @@ class CustomerApp:
     def __init__(self):
         self.documents = {}
         self.requests = []
+        self._held = {}
         app = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -28,13 +29,18 @@ class CustomerApp:
                 fields.update(urllib.parse.parse_qsl(body, keep_blank_values=True))
                 app.requests.append({"method": self.command, "path": url.path, "fields": fields,
                                      "raw": body, "headers": dict(self.headers)})
+                if gate := app._held.get(url.path):
+                    gate.wait(60)
                 answer = app.documents.get(url.path, "")
                 status, text = answer if isinstance(answer, tuple) else (200, answer)
                 self.send_response(status)
                 self.send_header("Content-Type", "application/xml")
                 self.send_header("Content-Length", str(len(text.encode())))
                 self.end_headers()
-                self.wfile.write(text.encode())
+                try:
+                    self.wfile.write(text.encode())
+                except BrokenPipeError:  # The server gave up waiting, or was killed.
+                    pass
 
             def log_message(self, *_):
                 pass
@@ -42,6 +48,10 @@ class CustomerApp:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def hold(self, path):
+        """Leaves requests to `path` without an answer until the event that is returned is set."""
+        return self._held.setdefault(path, threading.Event())
 
     def url(self, path):
         return f"http://127.0.0.1:{self._server.server_address[1]}{path}"
@@ -57,5 +67,7 @@ class CustomerApp:
         return self
 
     def __exit__(self, *_):
+        for gate in self._held.values():
+            gate.set()
         self._server.shutdown()
         self._server.server_close()

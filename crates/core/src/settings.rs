@@ -43,6 +43,8 @@ pub struct Settings {
     pub fetch_total: Duration,
     /// How often a callback is tried before it is given up.
     pub callback_attempts: u32,
+    /// The most REST requests of one account in a second, with bursts of five times as many; 0 sets no limit.
+    pub requests_per_second: u32,
     /// The most calls at a time; one more is answered 503.
     pub max_calls: usize,
     /// The most calls a minute that one stranger's address may make to endpoints.
@@ -97,6 +99,7 @@ impl Default for Settings {
             fetch_connect: Duration::from_secs(2),
             fetch_total: Duration::from_secs(60),
             callback_attempts: 8,
+            requests_per_second: 0,
             max_calls: 10_000,
             strangers_per_minute: 30,
             admin_user: "admin".to_owned(),

@@ -3,6 +3,7 @@
 //! plivo-rest.md §1, §3; vobiz-rest.md §1; bandwidth-v1.md §1.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use http::{HeaderMap, Method, Uri, header};
 use offhook_core::calls::fetch::check_url;
 use offhook_core::{Core, Egress};
 use rand::RngCore as _;
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use tower::Layer;
 use tower::util::MapRequestLayer;
@@ -325,11 +327,73 @@ fn decode(headers: &HeaderMap, bytes: &[u8]) -> Result<Map<String, Value>, BodyE
     if text.is_empty() {
         return Ok(Map::new());
     }
-    match serde_json::from_str(text) {
+    match serde_json::from_str(text).map(|Unambiguous(value)| value) {
         Ok(Value::Object(members)) => Ok(members),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(Value::String(text)) if text.is_empty() => Ok(Map::new()),
         _ => Err(BodyError::Malformed),
+    }
+}
+
+/// JSON in which no object names a member twice: readers differ about which one counts (RFC 8259 §4), so a proxy that
+/// checks requests might see another than we do.
+struct Unambiguous(Value);
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Reader;
+
+        impl<'de> Visitor<'de> for Reader {
+            type Value = Value;
+
+            fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+                to.write_str("JSON without a member that is named twice")
+            }
+
+            fn visit_unit<E>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+                Ok(flag.into())
+            }
+
+            fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+
+            fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+                Ok(number.into())
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+                Ok(text.into())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(Unambiguous(value)) = from.next_element()? {
+                    list.push(value);
+                }
+                Ok(Value::Array(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Value, A::Error> {
+                let mut members = Map::new();
+                while let Some((name, Unambiguous(value))) = from.next_entry::<String, _>()? {
+                    if members.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member is named twice"));
+                    }
+                }
+                Ok(Value::Object(members))
+            }
+        }
+
+        from.deserialize_any(Reader).map(Self)
     }
 }
 
@@ -448,7 +512,17 @@ mod tests {
         );
         assert_eq!(read(form, r#"{"a":"="}"#), Ok(r#"{"a":"="}"#.into()));
         assert_eq!(read(None, "a=1"), Ok(r#"{"a":"1"}"#.into()));
-        for broken in [r#"{"username":"#, "[1]", "7", "\"x\"", "a=1"] {
+        for broken in [
+            r#"{"username":"#,
+            r#"{"a":1,"a":2}"#,
+            r#"{"a":[{"b":1,"b":1}]}"#,
+            r#"{"a":1e999}"#,
+            "\u{feff}{}",
+            "[1]",
+            "7",
+            "\"x\"",
+            "a=1",
+        ] {
             assert_eq!(read(json, broken), Err(BodyError::Malformed), "{broken:?}");
         }
     }

@@ -12,10 +12,12 @@ pub mod vobiz;
 mod voice;
 mod xml;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use offhook_core::{Core, Dialect, Flavor};
 
@@ -39,6 +41,60 @@ async fn elsewhere(request: Request) -> Response {
     match path.starts_with("/api/") {
         true => vobiz::not_found().await.into_response(),
         false => plivo::not_found().await.into_response(),
+    }
+}
+
+/// Why a request was turned away before an operation had it.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub enum Trouble {
+    /// The body is larger than this many bytes.
+    TooLarge(usize),
+    /// The body broke off, or is framed wrongly.
+    Broken,
+    /// The body did not come in time.
+    Slow,
+    /// The server failed; its log says why.
+    Failed,
+}
+
+/// Answers such a request in the words of the face that its path looks like; every answer has the members that the
+/// vendors' libraries read without asking.
+pub fn turned_away(
+    method: &Method,
+    path: &str,
+    remote: Option<IpAddr>,
+    trouble: Trouble,
+) -> Response {
+    let (status, text) = match trouble {
+        Trouble::TooLarge(most) => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a body has at most {most} bytes"),
+        ),
+        Trouble::Broken => (StatusCode::BAD_REQUEST, "the body broke off".to_owned()),
+        Trouble::Slow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly".to_owned(),
+        ),
+        Trouble::Failed => (
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "an internal error; the server's log has it".to_owned(),
+        ),
+    };
+    let path = path.trim_start_matches('/');
+    if path.starts_with("v1/users") {
+        bandwidth::turned_away(method, path, remote, status, text)
+    } else if path.starts_with("api/") {
+        vobiz::turned_away(status, text)
+    } else {
+        plivo::turned_away(status, text)
+    }
+}
+
+/// What a caller is called: the display name, else the user that it proved to be.
+fn caller_name(about: &call::About) -> &str {
+    match &about.auth {
+        Some(auth) if about.caller_name.is_empty() => &auth.user,
+        _ => &about.caller_name,
     }
 }
 
@@ -117,6 +173,39 @@ mod tests {
             }
         }
         all
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_turned_away_is_answered_in_the_words_of_its_face() {
+        let words = async |path: &str, trouble: Trouble| {
+            let remote = Some(IpAddr::from([192, 0, 2, 17]));
+            let response = turned_away(&Method::POST, path, remote, trouble);
+            let (parts, body) = response.into_parts();
+            let body = to_bytes(body, usize::MAX).await.unwrap();
+            let mut body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            if let Some(id) = body.get_mut("api_id") {
+                *id = "…".into();
+            }
+            let kind = parts.headers["content-type"].to_str().unwrap().to_owned();
+            format!("{} {kind} {body}", parts.status.as_u16())
+        };
+        assert_eq!(
+            words("/v1/Account/MA1/Endpoint/", Trouble::TooLarge(9)).await,
+            r#"413 application/json {"api_id":"…","error":"a body has at most 9 bytes"}"#
+        );
+        assert_eq!(
+            words("/api/v1/Account/MA1/Endpoint/", Trouble::Slow).await,
+            r#"408 application/json {"api_id":"…","error":"the body came too slowly"}"#
+        );
+        assert_eq!(
+            words("/v1/users/u-1/domains", Trouble::Broken).await,
+            concat!(
+                r#"400 application/json {"category":"bad-request","code":"validation-error","#,
+                r#""details":[{"name":"requestMethod","value":"POST"},"#,
+                r#"{"name":"remoteAddress","value":"192.0.2.17"},"#,
+                r#"{"name":"requestPath","value":"users/u-1/domains"}],"message":"the body broke off"}"#
+            )
+        );
     }
 
     #[tokio::test]

@@ -202,6 +202,39 @@ fn occasions() -> Vec<(&'static str, About, Occasion)> {
     ]
 }
 
+#[test]
+fn an_endpoint_without_a_display_name_is_called_by_its_user() {
+    let nameless = About {
+        caller_name: String::new(),
+        ..about(Direction::Inbound, CallStatus::Ringing)
+    };
+    let told = |dialect: &dyn Dialect, name: &str| {
+        let payload = dialect.payload(&account(HttpMethod::Post), &nameless, &Occasion::StartApp);
+        match payload {
+            Payload::Form(fields) => fields
+                .into_iter()
+                .find(|(field, _)| field == name)
+                .map(|(_, value)| value),
+            Payload::Json(event) => event[name].as_str().map(str::to_owned),
+        }
+    };
+    let user = Some("alice240611101530".to_owned());
+    assert_eq!(told(&Plivo, "CallerName"), user);
+    assert_eq!(told(&Vobiz, "CallerName"), user);
+    assert_eq!(told(&Bandwidth, "displayName"), user);
+}
+
+#[test]
+fn requests_name_the_program_that_the_vendor_documents() {
+    assert_eq!(Vobiz.profile().user_agent, "Vobiz");
+    assert!(
+        Bandwidth
+            .profile()
+            .user_agent
+            .starts_with("BandwidthAPI/v1 (")
+    );
+}
+
 fn table(dialect: &dyn Dialect, account: &AccountFacts) -> String {
     let mut table = String::new();
     for (name, about, occasion) in occasions() {

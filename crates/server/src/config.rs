@@ -59,6 +59,7 @@ transactions = 500000
 calls = 10000
 connections = 20000
 connections_per_address = 1024
+requests_per_second = 0
 body_bytes = 1048576
 fetch_bytes = 100000
 fetch_seconds = 60
@@ -204,6 +205,9 @@ pub struct Limits {
     pub connections: usize,
     /// TCP connections of one address (IPv6: of one /64 network) at a time; beyond it new ones are closed.
     pub connections_per_address: usize,
+    /// REST requests of one account in a second, with bursts of five times as many; beyond it the answer is 429 with
+    /// `Retry-After`. 0 sets no limit. Off by default. (Plivo itself grants 300 in five seconds.)
+    pub requests_per_second: u32,
     /// Size of an HTTP request's body; beyond it the answer is 413.
     pub body_bytes: usize,
     /// Size of the document that a customer's URL may answer with.
@@ -270,6 +274,32 @@ impl Config {
         {
             return wrong("sip.domains", "a domain is empty");
         }
+        let app_domain = [&self.sip.app_domain];
+        let app_domain = app_domain.into_iter().filter(|domain| !domain.is_empty());
+        let domains = self.sip.domains.iter().chain(&self.sip.aliases);
+        if let Some(domain) = domains.chain(app_domain).find(|domain| !is_host(domain)) {
+            let why = format!("`{domain}` is no host name");
+            return wrong("sip.domains", &why);
+        }
+        let limits = &self.limits;
+        for (key, is_zero) in [
+            ("limits.transactions", limits.transactions == 0),
+            ("limits.calls", limits.calls == 0),
+            ("limits.connections", limits.connections == 0),
+            (
+                "limits.connections_per_address",
+                limits.connections_per_address == 0,
+            ),
+            ("limits.body_bytes", limits.body_bytes == 0),
+            ("limits.fetch_bytes", limits.fetch_bytes == 0),
+            ("limits.fetch_seconds", limits.fetch_seconds == 0),
+            ("sip.max_bindings", self.sip.max_bindings == 0),
+            ("sip.nonce_seconds", self.sip.nonce_seconds == 0),
+        ] {
+            if is_zero {
+                return wrong(key, "with 0 nothing would work: it is at least 1");
+            }
+        }
         if self.sip.domains.is_empty() {
             return wrong(
                 "sip.domains",
@@ -306,9 +336,21 @@ impl Config {
         if !self.store.url.starts_with("sqlite:") {
             return wrong("store.url", "it is `sqlite:` and the path of a file");
         }
-        if !self.http.public_url.is_empty() && !self.http.public_url.starts_with("http") {
+        let is_web = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        if !self.http.public_url.is_empty() && !is_web(&self.http.public_url) {
             return wrong("http.public_url", "it begins with http:// or https://");
         }
         Ok(self)
     }
+}
+
+/// A host name as SIP writes it: RFC 3261 §25.1, with the underscore that is in use.
+fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label
+                .bytes()
+                .all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_'))
+    };
+    name.parse::<std::net::IpAddr>().is_ok() || name.split('.').all(is_label)
 }

@@ -1,6 +1,7 @@
 //! The HTTP listener: picks the dialect, answers `GET /health`, upgrades `/sip` to a WebSocket. Slow and oversized requests
 //! end here, so that no handler waits for a peer.
 
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,17 +10,17 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, Uri};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{any, get};
+use dialects::Trouble;
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use offhook_core::Core;
 use serde::Serialize;
-use serde_json::json;
 use sip::Flow;
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
@@ -140,23 +141,14 @@ async fn report(State(health): State<Arc<Health>>) -> Response {
     Json(report).into_response()
 }
 
-fn refusal(status: StatusCode, why: &str) -> Response {
-    (status, Json(json!({ "error": why }))).into_response()
-}
-
 /// Reads the whole body before any handler runs: within its size and its time.
 async fn whole_body(State(limit): State<usize>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let too_long = || {
-        refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            &format!("a body has at most {limit} bytes"),
-        )
-    };
+    let asked = Asked::of(&request);
     if request.body().size_hint().lower() > limit as u64 {
-        return too_long();
+        return asked.turned_away(Trouble::TooLarge(limit));
     }
     let (head, body) = request.into_parts();
     match tokio::time::timeout(BODY, Limited::new(body, limit).collect()).await {
@@ -164,22 +156,44 @@ async fn whole_body(State(limit): State<usize>, request: Request, next: Next) ->
             next.run(Request::from_parts(head, Body::from(body.to_bytes())))
                 .await
         }
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => too_long(),
-        Ok(Err(_)) => refusal(StatusCode::BAD_REQUEST, "the body broke off"),
-        Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body came too slowly"),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            asked.turned_away(Trouble::TooLarge(limit))
+        }
+        Ok(Err(_)) => asked.turned_away(Trouble::Broken),
+        Err(_) => asked.turned_away(Trouble::Slow),
     }
 }
 
 /// Answers 500 where a handler panicked; the hook has logged it.
 async fn survive(State(streams): State<Streams>, request: Request, next: Next) -> Response {
+    let asked = Asked::of(&request);
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
         Err(_) => {
             add(&streams.counters.panics, 1);
-            refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "an internal error; the server's log has it",
-            )
+            asked.turned_away(Trouble::Failed)
         }
+    }
+}
+
+/// What is left of a request for an answer that no handler gives.
+struct Asked {
+    method: Method,
+    uri: Uri,
+    remote: Option<IpAddr>,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        Self {
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            remote: remote.map(|info| info.0.ip()),
+        }
+    }
+
+    fn turned_away(&self, trouble: Trouble) -> Response {
+        dialects::turned_away(&self.method, self.uri.path(), self.remote, trouble)
     }
 }

@@ -100,7 +100,7 @@ pub enum WithEndpoints {
 
 impl Store {
     /// Inserts an application and takes the default flags it claims from the others; with `unique_name` the account may
-    /// have no other of its name.
+    /// have no other of its name and flavour.
     pub async fn insert_application(
         &self,
         application: Application,
@@ -144,8 +144,9 @@ impl Store {
                 let text = "UPDATE application SET name = $1, answer_url = $2, answer_method = $3, hangup_url = $4, \
                      hangup_method = $5, fallback_url = $6, fallback_method = $7, message_url = $8, message_method = $9, \
                      default_number_app = $10, default_endpoint_app = $11, public_uri = $12, log_incoming = $13, enabled = $14, \
-                     extra = $15, updated = $16 WHERE id = $17";
-                let done = bind_changeable(sqlx::query(text), &application).execute(connection).await?;
+                     extra = $15, updated = $16, kind = $18 WHERE id = $17";
+                let query = bind_changeable(sqlx::query(text), &application).bind(application.kind.word());
+                let done = query.execute(connection).await?;
                 Ok(done.rows_affected() > 0)
             })
         })
@@ -251,11 +252,12 @@ async fn refuse_same_name(
     application: &Application,
 ) -> Result<()> {
     let other: Option<Id> = sqlx::query_scalar(
-        "SELECT id FROM application WHERE account = $1 AND name = $2 AND id <> $3 LIMIT 1",
+        "SELECT id FROM application WHERE account = $1 AND name = $2 AND id <> $3 AND flavor = $4 LIMIT 1",
     )
     .bind(application.account)
     .bind(&application.name)
     .bind(application.id)
+    .bind(application.flavor.word())
     .fetch_optional(connection)
     .await?;
     match other {

@@ -36,6 +36,17 @@ pub struct CallbackRow {
     pub created: Timestamp,
 }
 
+/// What is under way already: callbacks that belong to it wait.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Busy {
+    /// Callbacks that are being told.
+    pub rows: Vec<i64>,
+    /// Calls of which something is being told.
+    pub calls: Vec<Uuid>,
+    /// Accounts, each with the beginning of the URLs that wait.
+    pub receivers: Vec<(Id, String)>,
+}
+
 impl Store {
     /// Puts a callback into the outbox; returns its key. One that belongs to a CDR goes with it: [`Store::put_calls`].
     pub async fn insert_callback(&self, row: CallbackRow) -> Result<i64> {
@@ -45,18 +56,40 @@ impl Store {
 
     /// The callbacks whose time has come, oldest first.
     pub async fn due_callbacks(&self, now: Timestamp, limit: u32) -> Result<Vec<CallbackRow>> {
-        let rows =
-            sqlx::query("SELECT * FROM callback WHERE next_at <= $1 ORDER BY next_at, id LIMIT $2")
-                .bind(now.as_microsecond())
-                .bind(i64::from(limit))
-                .fetch_all(self.read())
-                .await?;
+        self.due_callbacks_beside(now, limit, &Busy::default())
+            .await
+    }
+
+    /// The callbacks whose time has come, oldest first, without those that have to wait for others.
+    pub async fn due_callbacks_beside(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        busy: &Busy,
+    ) -> Result<Vec<CallbackRow>> {
+        let calls: Vec<String> = busy.calls.iter().map(Uuid::to_string).collect();
+        let rows = sqlx::query(
+            "SELECT * FROM callback WHERE next_at <= $1 \
+             AND id NOT IN (SELECT value FROM json_each($3)) \
+             AND (call IS NULL OR call NOT IN (SELECT value FROM json_each($4))) \
+             AND NOT EXISTS (SELECT 1 FROM json_each($5) WHERE json_extract(value, '$[0]') = account \
+             AND substr(url, 1, length(json_extract(value, '$[1]'))) = json_extract(value, '$[1]')) \
+             ORDER BY next_at, id LIMIT $2",
+        )
+        .bind(now.as_microsecond())
+        .bind(i64::from(limit))
+        .bind(serde_json::json!(busy.rows).to_string())
+        .bind(serde_json::json!(calls).to_string())
+        .bind(serde_json::json!(busy.receivers).to_string())
+        .fetch_all(self.read())
+        .await?;
         rows.iter().map(read).collect()
     }
 
-    /// When the next callback is due, if any waits.
-    pub async fn next_callback(&self) -> Result<Option<Timestamp>> {
-        let row = sqlx::query("SELECT min(next_at) AS next_at FROM callback")
+    /// When, after this moment, the next callback falls due.
+    pub async fn next_callback(&self, after: Timestamp) -> Result<Option<Timestamp>> {
+        let row = sqlx::query("SELECT min(next_at) AS next_at FROM callback WHERE next_at > $1")
+            .bind(after.as_microsecond())
             .fetch_one(self.read())
             .await?;
         column::optional_time(&row, "next_at")

@@ -21,7 +21,7 @@ pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
 pub use binding::{Binding, BindingChange, Transport};
 pub use call::{CallDirection, CallFilter, CallRow};
-pub use callback::CallbackRow;
+pub use callback::{Busy, CallbackRow};
 pub use domain::{Domain, DomainFilter, DomainKind};
 pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};

@@ -5,7 +5,7 @@ mod common;
 
 use common::{account, at, call, domain, endpoint, in_memory};
 use store::{
-    Application, ApplicationFilter, ApplicationKind, CallDirection, CallFilter, CallbackRow,
+    Application, ApplicationFilter, ApplicationKind, Busy, CallDirection, CallFilter, CallbackRow,
     Comparison, DomainFilter, DomainKind, EndpointFilter, Error, Flavor, HttpMethod, Id, Match,
     Page, Store, WithEndpoints,
 };
@@ -525,7 +525,7 @@ async fn a_callback_waits_until_it_is_due_and_survives_with_its_call() {
         next_at: at(5),
         created: at(0),
     };
-    assert_eq!(store.next_callback().await.unwrap(), None);
+    assert_eq!(store.next_callback(at(0)).await.unwrap(), None);
     store
         .put_calls(vec![call(1, 1, Some(5))], vec![row.clone()])
         .await
@@ -547,7 +547,31 @@ async fn a_callback_waits_until_it_is_due_and_survives_with_its_call() {
         })
         .await
         .unwrap();
-    assert_eq!(store.next_callback().await.unwrap(), Some(at(65)));
+    assert_eq!(store.next_callback(at(5)).await.unwrap(), Some(at(65)));
+    let told = |rows: &[i64], call: Option<u128>, receivers: &[(i64, &str)]| Busy {
+        rows: rows.to_vec(),
+        calls: call.map(Uuid::from_u128).into_iter().collect(),
+        receivers: receivers
+            .iter()
+            .map(|(account, start)| (*account, (*start).to_owned()))
+            .collect(),
+    };
+    assert_eq!(store.next_callback(at(65)).await.unwrap(), None);
+    for (busy, left) in [
+        (told(&[], None, &[]), 1),
+        (told(&[due[0].id], None, &[]), 0),
+        (told(&[due[0].id + 1], Some(2), &[]), 1),
+        (told(&[], Some(1), &[]), 0),
+        (told(&[], None, &[(1, "https://hooks.example.com")]), 0),
+        (told(&[], None, &[(1, "")]), 0),
+        (
+            told(&[], None, &[(2, ""), (1, "https://other.example.com")]),
+            1,
+        ),
+    ] {
+        let due = store.due_callbacks_beside(at(65), 10, &busy).await.unwrap();
+        assert_eq!(due.len(), left, "{busy:?}");
+    }
     assert_eq!(
         store.due_callbacks(at(65), 10).await.unwrap()[0].attempts,
         1

@@ -8,21 +8,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use store::{CallbackRow, Store};
+use store::{Busy, CallbackRow, Store};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::calls::dialect::{Dialects, Payload};
-use crate::calls::fetch::{FetchError, Fetcher};
+use crate::calls::fetch::{FetchError, Fetcher, says_how_often};
 use crate::calls::record::{Facts, call_method, store_method};
 use crate::{Clock, Settings};
 
-/// Customers' servers that are told something at the same time.
-const CONCURRENT: usize = 32;
+/// Tries that are under way at the same time: in all, for one account, and at one server of it. A server that hangs holds
+/// up what is for itself and nothing else.
+const CONCURRENT: usize = 512;
+const CONCURRENT_OF_ACCOUNT: usize = 64;
+const CONCURRENT_AT_SERVER: usize = 8;
 /// Rows that are looked at in one go.
-const BATCH: u32 = 256;
+const BATCH: u32 = 64;
 /// The first pause after a failure; it doubles with each further one, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
@@ -41,6 +44,15 @@ struct Inner {
     clock: Clock,
     wake: Notify,
 }
+
+/// What is being told to whom.
+struct UnderWay {
+    call: Option<Uuid>,
+    receiver: Receiver,
+}
+
+/// An account and one of its servers: the beginning of its URLs.
+type Receiver = (store::Id, String);
 
 /// What became of one try.
 struct Tried {
@@ -110,7 +122,7 @@ impl Outbox {
 
     /// Empties the outbox until the token is cancelled; what is under way then is told again after the next start.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut under_way: HashMap<i64, Option<Uuid>> = HashMap::new();
+        let mut under_way: HashMap<i64, UnderWay> = HashMap::new();
         let mut blocked: HashMap<Uuid, Timestamp> = HashMap::new();
         let mut tries: JoinSet<Tried> = JoinSet::new();
         loop {
@@ -139,51 +151,69 @@ impl Outbox {
     /// Starts what is due and free to go; returns how long to wait for more.
     async fn start_due(
         &self,
-        under_way: &mut HashMap<i64, Option<Uuid>>,
+        under_way: &mut HashMap<i64, UnderWay>,
         blocked: &mut HashMap<Uuid, Timestamp>,
         tries: &mut JoinSet<Tried>,
     ) -> Result<Duration, store::Error> {
         let now = self.0.clock.now().wall;
         blocked.retain(|_, until| *until > now);
-        if tries.len() >= CONCURRENT {
-            return Ok(IDLE);
+        // Each round that starts something may have filled a receiver; then there may be more behind what is for it.
+        while tries.len() < CONCURRENT {
+            let busy = busy(under_way);
+            let due = self.0.store.due_callbacks_beside(now, BATCH, &busy).await?;
+            let mut moved = false;
+            for row in due {
+                moved |= self.start(row, under_way, blocked, tries).await?;
+            }
+            if !moved {
+                break;
+            }
         }
-        for mut row in self.0.store.due_callbacks(now, BATCH).await? {
-            if under_way.contains_key(&row.id) {
-                continue;
-            }
-            if let Some(until) = row.call.and_then(|call| blocked.get(&call)) {
-                row.next_at = *until;
-                self.0.store.update_callback(row).await?;
-                continue;
-            }
-            let same_call = row.call.is_some() && under_way.values().any(|call| *call == row.call);
-            if same_call || tries.len() >= CONCURRENT {
-                continue;
-            }
-            under_way.insert(row.id, row.call);
-            let this = self.clone();
-            tries.spawn(async move {
-                let profile = this.0.dialects.of(row.flavor).profile();
-                let payload = payload(&row.body);
-                let told =
-                    this.0
-                        .fetcher
-                        .deliver(&row.url, call_method(row.method), &payload, profile);
-                let outcome = told.await.map(|_| ());
-                Tried { row, outcome }
-            });
-        }
-        let next = self.0.store.next_callback().await?;
-        let until = next.map_or(IDLE, |next| {
-            Duration::try_from(next.duration_since(now)).unwrap_or_default()
-        });
         // What is due and did not start waits for something under way, which wakes this task when it is done.
-        Ok(if until.is_zero() {
-            IDLE
-        } else {
+        let next = self.0.store.next_callback(now).await?;
+        Ok(next.map_or(IDLE, |next| {
+            let until = Duration::try_from(next.duration_since(now)).unwrap_or_default();
             until.min(IDLE)
-        })
+        }))
+    }
+
+    /// Starts one that is due, or puts it off behind an earlier one of its call that failed; tells whether it did either.
+    async fn start(
+        &self,
+        mut row: CallbackRow,
+        under_way: &mut HashMap<i64, UnderWay>,
+        blocked: &HashMap<Uuid, Timestamp>,
+        tries: &mut JoinSet<Tried>,
+    ) -> Result<bool, store::Error> {
+        if let Some(until) = row.call.and_then(|call| blocked.get(&call)) {
+            row.next_at = *until;
+            self.0.store.update_callback(row).await?;
+            return Ok(true);
+        }
+        let same_call =
+            row.call.is_some() && under_way.values().any(|other| other.call == row.call);
+        let receiver = (row.account, server_of(&row.url).to_owned());
+        let waits_for = busy(under_way).receivers;
+        let is_busy = waits_for
+            .iter()
+            .any(|(account, start)| *account == row.account && receiver.1.starts_with(start));
+        if same_call || is_busy || tries.len() >= CONCURRENT {
+            return Ok(false);
+        }
+        let call = row.call;
+        under_way.insert(row.id, UnderWay { call, receiver });
+        let this = self.clone();
+        tries.spawn(async move {
+            let profile = this.0.dialects.of(row.flavor).profile();
+            let payload = payload(&row.body);
+            let told = this
+                .0
+                .fetcher
+                .deliver(&row.url, call_method(row.method), &payload, profile);
+            let outcome = told.await.map(|_| ());
+            Tried { row, outcome }
+        });
+        Ok(true)
     }
 
     async fn settle(&self, tried: Tried, blocked: &mut HashMap<Uuid, Timestamp>) {
@@ -193,6 +223,7 @@ impl Outbox {
             Ok(()) => true,
             Err(error)
                 if !is_worth_another_try(error)
+                    || says_how_often(&row.url)
                     || row.attempts >= self.0.settings.callback_attempts =>
             {
                 tracing::warn!(callback = row.id, attempts = row.attempts, %error, "a callback is given up");
@@ -222,6 +253,38 @@ impl Outbox {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
+}
+
+/// What has to wait for what is under way; an empty beginning means all URLs of an account.
+fn busy(under_way: &HashMap<i64, UnderWay>) -> Busy {
+    let mut accounts: HashMap<store::Id, usize> = HashMap::new();
+    let mut servers: HashMap<&Receiver, usize> = HashMap::new();
+    for one in under_way.values() {
+        *accounts.entry(one.receiver.0).or_default() += 1;
+        *servers.entry(&one.receiver).or_default() += 1;
+    }
+    let full = accounts
+        .into_iter()
+        .filter(|(_, count)| *count >= CONCURRENT_OF_ACCOUNT)
+        .map(|(account, _)| (account, String::new()));
+    let at_server = servers
+        .into_iter()
+        .filter(|(_, count)| *count >= CONCURRENT_AT_SERVER)
+        .map(|(receiver, _)| receiver.clone());
+    Busy {
+        rows: under_way.keys().copied().collect(),
+        calls: under_way.values().filter_map(|one| one.call).collect(),
+        receivers: full.chain(at_server).collect(),
+    }
+}
+
+/// The beginning of a URL that names its server: scheme and authority.
+fn server_of(url: &str) -> &str {
+    let path = url
+        .find("://")
+        .map(|scheme| scheme + 3)
+        .and_then(|host| Some(host + url.get(host..)?.find(['/', '?', '#', '\\'])?));
+    path.and_then(|path| url.get(..path)).unwrap_or(url)
 }
 
 fn is_worth_another_try(error: &FetchError) -> bool {

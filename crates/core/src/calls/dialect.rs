@@ -25,7 +25,7 @@ pub trait Dialect: Send + Sync {
         base: &str,
     ) -> Result<call::Document, DocumentError>;
 
-    /// Tells how patient the vendor is with a customer's server.
+    /// Tells how patient the vendor is with a customer's server, and its program's name.
     fn profile(&self) -> DeliveryProfile;
 }
 
@@ -69,7 +69,7 @@ pub enum DocumentError {
     Method(String),
 }
 
-/// How patient to be with a customer's server.
+/// How patient to be with a customer's server, and who asks it.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub struct DeliveryProfile {
     /// Time for the connection.
@@ -78,6 +78,8 @@ pub struct DeliveryProfile {
     pub read: Duration,
     /// Further tries of the same URL.
     pub retries: u8,
+    /// The program that requests name (`User-Agent`).
+    pub user_agent: &'static str,
 }
 
 /// The dialects by the flavour that chose them.

@@ -24,6 +24,9 @@ const REDIRECTS: usize = 3;
 /// The connect timeouts that clients exist for, in milliseconds; a wish is rounded up.
 const CONNECT: [u64; 5] = [500, 1000, 2000, 5000, 10_000];
 
+/// The longest time for one URL with its retries (plivo-rest.md §14.2).
+const TOTAL: Duration = Duration::from_secs(55);
+
 /// Why a customer's server brought no answer.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum FetchError {
@@ -100,7 +103,7 @@ impl Fetcher {
             .unwrap_or(Err(FetchError::Timeout))
     }
 
-    /// Asks a URL once.
+    /// Asks a URL once, or as often as its own options say.
     pub async fn deliver(
         &self,
         url: &str,
@@ -113,8 +116,7 @@ impl Fetcher {
             ..profile
         };
         let url = egress::check_url(&self.0.egress, url)?;
-        let (url, mut options) = take_options(url, once, self.0.settings.fetch_total);
-        options.retries = 0;
+        let (url, options) = take_options(url, once, self.0.settings.fetch_total);
         let tries = self.tries(&url, method, payload, &options);
         tokio::time::timeout(options.total, tries)
             .await
@@ -154,10 +156,11 @@ impl Fetcher {
                 .body(encode(fields(payload))),
             (HttpMethod::Post, Payload::Json(json)) => client
                 .post(url.clone())
-                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::CONTENT_TYPE, "application/json; charset=utf-8")
                 .body(json.to_string()),
         };
         let timeout = options.connect.saturating_add(options.read);
+        let request = request.header(header::USER_AGENT, options.user_agent);
         let mut response = request.timeout(timeout).send().await.map_err(reason)?;
         let status = response.status();
         if !status.is_success() {
@@ -202,9 +205,10 @@ impl Fetcher {
                         Err(refused) => attempt.error(refused),
                     }
                 }))
+                // A customer's query is nobody else's business.
+                .referer(false)
                 .no_proxy()
                 .pool_max_idle_per_host(4)
-                .user_agent("Offhook")
                 .build();
             built
                 .inspect_err(|error| tracing::error!(%error, "no HTTP client"))
@@ -225,6 +229,7 @@ struct Options {
     on_5xx: bool,
     on_connect: bool,
     on_read: bool,
+    user_agent: &'static str,
 }
 
 impl Options {
@@ -244,12 +249,13 @@ fn take_options(mut url: Url, profile: DeliveryProfile, limit: Duration) -> (Url
     let mut options = Options {
         connect: profile.connect,
         read: profile.read,
-        total: limit,
+        total: TOTAL.min(limit),
         retries: profile.retries,
         on_4xx: false,
         on_5xx: false,
         on_connect: true,
         on_read: true,
+        user_agent: profile.user_agent,
     };
     let fragment = url.fragment().unwrap_or_default().to_owned();
     for (key, value) in fragment.split('&').filter_map(|pair| pair.split_once('=')) {
@@ -280,6 +286,16 @@ fn take_options(mut url: Url, profile: DeliveryProfile, limit: Duration) -> (Url
     }
     url.set_fragment(None);
     (url, options)
+}
+
+/// Tells whether a URL says itself how often it is to be asked.
+pub(crate) fn says_how_often(url: &str) -> bool {
+    let options = url.split_once('#').map_or("", |(_, fragment)| fragment);
+    let count = options
+        .split('&')
+        .filter_map(|pair| pair.strip_prefix("rc="))
+        .next_back();
+    count.is_some_and(|count| count.parse::<u8>().is_ok())
 }
 
 /// The fields of a payload, sorted by name (plivo-rest.md §14.1).
@@ -345,6 +361,7 @@ mod tests {
         connect: Duration::from_secs(2),
         read: Duration::from_secs(40),
         retries: 1,
+        user_agent: "Vendor/1",
     };
 
     #[test]
@@ -362,8 +379,11 @@ mod tests {
             on_5xx: false,
             on_connect: true,
             on_read: false,
+            user_agent: "Vendor/1",
         };
         assert_eq!(options, expected);
+        assert!(says_how_often("https://h/#rp=5xx&rc=2"));
+        assert!(!says_how_often("https://h/?a&rc=2#rt=200") && !says_how_often("https://h/#rc=x"));
         let plain = Url::parse("https://h/answer#top").expect("a URL");
         let (_, options) = take_options(plain, PROFILE, Duration::from_secs(55));
         assert!(

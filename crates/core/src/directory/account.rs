@@ -110,7 +110,8 @@ impl Directory {
         Err(Error::busy())
     }
 
-    /// The account that these credentials prove; the comparison takes the same time wherever they differ.
+    /// The account that these credentials prove; the comparison takes the same time wherever they differ. A refusal reads
+    /// the store once whether there is such an account or not, so that its time does not tell (hard case H01).
     pub async fn authenticate_basic(
         &self,
         auth_id: &str,
@@ -126,9 +127,12 @@ impl Directory {
             }
         };
         if !account.auth_token.matches(token) {
+            if known.is_some() {
+                self.0.store.account_by_auth_id(auth_id).await?;
+            }
             return Err(Error::Unauthorized);
         }
-        permitted(account)
+        self.permitted(account)
     }
 
     /// The account that these credentials of the third face prove.
@@ -146,9 +150,26 @@ impl Directory {
             }
         };
         if !(account.bandwidth_token.matches(token) && account.bandwidth_secret.matches(secret)) {
+            if known.is_some() {
+                self.0.store.account_by_bandwidth_token(token).await?;
+            }
             return Err(Error::Unauthorized);
         }
-        permitted(account)
+        self.permitted(account)
+    }
+
+    /// Lets an account in that proved itself, unless it is off or asks too much.
+    fn permitted(&self, account: Arc<Account>) -> Result<Arc<Account>, Error> {
+        if !account.enabled {
+            return Err(Error::Forbidden {
+                why: Barred::AccountDisabled,
+            });
+        }
+        let payer = account.parent.unwrap_or(account.id);
+        let admitted = self.0.pace.admit(self.0.clock.now().instant, payer);
+        admitted
+            .map(|()| account)
+            .map_err(|retry_after| Error::TooMany { retry_after })
     }
 
     /// Takes over an account that is in the store and not in memory.
@@ -241,15 +262,5 @@ impl Directory {
             .by_token
             .insert(account.bandwidth_token.expose().to_owned(), account.id);
         self.0.accounts.insert(account.id, Arc::new(account));
-    }
-}
-
-fn permitted(account: Arc<Account>) -> Result<Arc<Account>, Error> {
-    if account.enabled {
-        Ok(account)
-    } else {
-        Err(Error::Forbidden {
-            why: Barred::AccountDisabled,
-        })
     }
 }

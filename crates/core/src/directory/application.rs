@@ -379,6 +379,10 @@ impl ApplicationChange {
                 *to = new;
             }
         }
+        // Undocumented; chosen: whoever gives the direct dial an answer URL wants it asked.
+        if let Some(Some(_)) = &self.answer_url {
+            to.kind = ApplicationKind::Xml;
+        }
         put(self.name, &mut to.name);
         put(self.answer_url, &mut to.answer_url);
         put(self.answer_method, &mut to.answer_method);

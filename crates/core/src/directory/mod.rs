@@ -11,6 +11,7 @@ mod call;
 mod domain;
 mod endpoint;
 mod id;
+mod pace;
 mod subscriber;
 
 use std::future::Future;
@@ -36,6 +37,7 @@ pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 
+use pace::Pace;
 use subscriber::Subscribers;
 
 /// Locks that order the changes of an account.
@@ -83,6 +85,7 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
 }
@@ -106,6 +109,7 @@ impl Directory {
         let aliases = own.map(|name| name.to_ascii_lowercase()).collect();
         let directory = Directory(Arc::new(Inner {
             store,
+            pace: Pace::new(settings.requests_per_second),
             settings,
             location,
             clock,

@@ -4,7 +4,7 @@ use offhook_core::directory::{
     ApplicationChange, EndpointChange, Key, NewApplication, NewEndpoint, Orphans,
 };
 use offhook_core::error::{Barred, Error};
-use store::Id;
+use store::{ApplicationKind, Id};
 
 use crate::{DOMAIN, ENDPOINT, World, application, named, world};
 
@@ -88,6 +88,35 @@ async fn a_new_endpoint_takes_the_default_application_of_its_moment() {
             (holds, holds)
         );
     }
+}
+
+#[tokio::test]
+async fn a_direct_dial_that_is_given_an_answer_url_asks_it() {
+    let World {
+        directory,
+        one,
+        store,
+        ..
+    } = world().await;
+    let made = directory
+        .create_application(&one, NewApplication::direct_dial("first"))
+        .await
+        .expect("one");
+    let key = Key::Number(made.id);
+    let renamed = ApplicationChange {
+        name: Some("renamed".into()),
+        ..ApplicationChange::default()
+    };
+    let changed = directory.update_application(&one, &key, renamed).await;
+    assert_eq!(changed.expect("one").kind, ApplicationKind::DirectDial);
+    let asked = ApplicationChange {
+        answer_url: Some(Some("https://app.example.org/answer".into())),
+        ..ApplicationChange::default()
+    };
+    let changed = directory.update_application(&one, &key, asked).await;
+    assert_eq!(changed.expect("one").kind, ApplicationKind::Xml);
+    let kept = store.application(made.id).await.expect("a read");
+    assert_eq!(kept.expect("one").kind, ApplicationKind::Xml);
 }
 
 #[tokio::test]

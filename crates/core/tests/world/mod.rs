@@ -358,6 +358,7 @@ impl Dialect for Words {
             connect: Duration::from_secs(2),
             read: Duration::from_secs(5),
             retries: 1,
+            user_agent: "Offhook",
         }
     }
 }

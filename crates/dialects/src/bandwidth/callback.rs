@@ -40,7 +40,7 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
                 put(&mut event, "applicationId", &application.public_id);
             }
             if about.direction == Direction::Inbound {
-                put(&mut event, "displayName", &about.caller_name);
+                put(&mut event, "displayName", crate::caller_name(about));
                 put(&mut event, "withholdCallerName", "false");
                 put(&mut event, "withholdCallerNumber", "false");
             }
@@ -151,7 +151,8 @@ fn cause(cause: Cause) -> &'static str {
         "NORMAL_CLEARING" | "ALLOTTED_TIMEOUT" => "NORMAL_CLEARING",
         "ORIGINATOR_CANCEL" | "LOSE_RACE" => "ORIGINATOR_CANCEL",
         "USER_BUSY" => "USER_BUSY",
-        "CALL_REJECTED" | "OUTGOING_CALL_BARRED" => "CALL_REJECTED",
+        // Out of service: an endpoint that is switched off (bandwidth-v1.md §3.3).
+        "CALL_REJECTED" | "OUTGOING_CALL_BARRED" | "DESTINATION_OUT_OF_ORDER" => "CALL_REJECTED",
         "UNALLOCATED_NUMBER" | "INVALID_NUMBER_FORMAT" | "NO_ROUTE_DESTINATION" => {
             "UNALLOCATED_NUMBER"
         }

@@ -182,6 +182,9 @@ fn password(fields: &Fields, shortest: usize) -> Result<Option<String>, Refusal>
         Some(password) if password.chars().any(|c| u32::from(c) > 0xff) => {
             bad("it has characters outside ISO 8859-1")
         }
+        Some(password) if password.chars().any(char::is_control) => {
+            bad("it has control characters")
+        }
         Some(password) if password.chars().count() < shortest => bad("it is too short"),
         Some(password) if password.chars().count() > 128 => bad("it is too long"),
         Some(password) => Ok(Some(password)),

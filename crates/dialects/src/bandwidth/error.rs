@@ -1,12 +1,12 @@
 //! Refusals as Bandwidth words them: bandwidth-v1.md §1.4.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use offhook_core::Error;
 use offhook_core::error::{Barred, Why};
 use serde_json::{Value, json};
@@ -247,6 +247,22 @@ pub(crate) async fn unknown_path(request: Request) -> Response {
     refused(&request, refusal)
 }
 
+/// A refusal before an operation had the request, spelled.
+pub(crate) fn turned_away(
+    method: &Method,
+    path: &str,
+    remote: Option<IpAddr>,
+    status: StatusCode,
+    text: String,
+) -> Response {
+    let (category, code) = match status.is_server_error() {
+        true => ("backend", "internal-error"),
+        false => ("bad-request", "validation-error"),
+    };
+    let asked = Asked::new(method, path, remote);
+    asked.spell(Refusal::new(status, category, code, text).into_response())
+}
+
 /// A refusal of a request, spelled.
 pub(crate) fn refused(request: &Request, refusal: Refusal) -> Response {
     Asked::of(request).spell(refusal.into_response())
@@ -261,15 +277,18 @@ struct Asked {
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        let path = request.uri().path().trim_start_matches('/');
+        let remote = request.extensions().get::<ConnectInfo<SocketAddr>>();
+        let remote = remote.map(|info| info.0.ip());
+        Self::new(request.method(), request.uri().path(), remote)
+    }
+
+    fn new(method: &Method, path: &str, remote: Option<IpAddr>) -> Self {
+        let path = path.trim_start_matches('/');
         Self {
-            method: request.method().to_string(),
+            method: method.to_string(),
             // Without the version, as in the documented example.
             path: path.strip_prefix("v1/").unwrap_or(path).to_owned(),
-            remote: request
-                .extensions()
-                .get::<ConnectInfo<SocketAddr>>()
-                .map(|info| info.0.ip().to_string()),
+            remote: remote.map(|remote| remote.to_string()),
         }
     }
 

@@ -18,7 +18,7 @@ use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, 
 
 use crate::http::{Route, join, normalized};
 
-pub(crate) use error::unknown_path;
+pub(crate) use error::{turned_away, unknown_path};
 
 /// All operations, one line each.
 pub fn routes() -> Vec<Route> {
@@ -135,6 +135,7 @@ impl Dialect for Bandwidth {
             connect: Duration::from_secs(2),
             read: Duration::from_secs(10),
             retries: 0,
+            user_agent: "BandwidthAPI/v1 (Offhook)",
         }
     }
 }

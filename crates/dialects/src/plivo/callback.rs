@@ -42,7 +42,7 @@ fn common(to: &mut Parameters, account: &AccountFacts, about: &About, event: &st
     put(to, "STIRVerification", "Not Applicable");
     put(to, "STIRAttestation", "Not Applicable");
     match about.direction {
-        Direction::Inbound => put_known(to, "CallerName", &about.caller_name),
+        Direction::Inbound => put_known(to, "CallerName", crate::caller_name(about)),
         // Equal for a call with a single destination.
         Direction::Outbound => {
             for name in ["RequestUUID", "ALegUUID", "ALegRequestUUID"] {

@@ -48,8 +48,9 @@ fn common(to: &mut Parameters, account: &AccountFacts, about: &About, event: &st
     put(to, "Direction", direction(about.direction));
     put(to, "Event", event);
     put(to, "CallStatus", call_status(about.status));
-    if !about.caller_name.is_empty() {
-        put(to, "CallerName", &about.caller_name);
+    let name = crate::caller_name(about);
+    if !name.is_empty() {
+        put(to, "CallerName", name);
     }
     put(to, "ParentAuthID", &account.main_auth_id);
     put(to, "SessionStart", microseconds(about.session_start));

@@ -410,6 +410,9 @@ fn username(text: String) -> Result<String, &'static str> {
 }
 
 fn check_password(text: String) -> Result<String, &'static str> {
+    if text.chars().any(char::is_control) {
+        return Err("Control characters are not allowed");
+    }
     match text.chars().count() {
         ..8 => Err("Password must be at least 8 characters"),
         // Undocumented; chosen: what a SIP phone's form still takes.

@@ -13,7 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use http::Method;
+use axum::response::{IntoResponse, Response};
+use http::{Method, StatusCode};
 use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
 
 use crate::http::{Route, join, normalized};
@@ -77,6 +78,11 @@ pub(crate) fn matched(core: Arc<Core>) -> Router {
         .with_state(core)
 }
 
+/// A refusal before an operation had the request.
+pub(crate) fn turned_away(status: StatusCode, text: String) -> Response {
+    error::Refusal::new(status, text).into_response()
+}
+
 /// Vobiz's words for the core.
 #[derive(Copy, Clone, Debug)]
 pub struct Vobiz;
@@ -106,6 +112,7 @@ impl Dialect for Vobiz {
             connect: Duration::from_secs(2),
             read: Duration::from_secs(10),
             retries: 1,
+            user_agent: "Vobiz",
         }
     }
 }

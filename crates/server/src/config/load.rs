@@ -422,6 +422,18 @@ mod tests {
                 .unwrap_err()
                 .starts_with("`media.ip`: ")
         );
+        for (file, key) in [
+            ("[sip]\ndomains = [\"a b\"]\n", "sip.domains"),
+            ("[sip]\ndomains = [\"a..b\"]\n", "sip.domains"),
+            ("[sip]\naliases = [\"a\\\"b\"]\n", "sip.domains"),
+            ("[sip]\nnonce_seconds = 0\n", "sip.nonce_seconds"),
+            ("[limits]\nfetch_seconds = 0\n", "limits.fetch_seconds"),
+            ("[limits]\ncalls = 0\n", "limits.calls"),
+            ("[http]\npublic_url = \"httpx\"\n", "http.public_url"),
+        ] {
+            let refusal = with_file(file).unwrap_err();
+            assert!(refusal.starts_with(&format!("`{key}`: ")), "{refusal}");
+        }
         assert!(
             with_file("[store]\nkey = \"short\"\n")
                 .unwrap_err()

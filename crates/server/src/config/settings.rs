@@ -29,6 +29,7 @@ impl Config {
             },
             fetch_bytes: self.limits.fetch_bytes,
             fetch_total: Duration::from_secs(self.limits.fetch_seconds),
+            requests_per_second: self.limits.requests_per_second,
             max_calls: self.limits.calls,
             plivo_password_md5: self.plivo.password_md5,
             ..usual
