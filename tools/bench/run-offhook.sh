@@ -13,7 +13,7 @@ SUT=$BENCH_IP:16160 SUT_HTTP=$BENCH_IP:16161
 offhook_start() { # users: a fresh data directory with that many endpoints; sets SUT_PID
   local data=$BENCH_DIR/offhook-$1
   rm -rf "$data"
-  OFFHOOK_SIP__DOMAINS=$DOMAIN OFFHOOK_STORE__DURABILITY=$DURABILITY OFFHOOK_LOG=warn OFFHOOK_MEDIA__PORTS=20000-59999 OFFHOOK_LIMITS__CALLS=20000 \
+  OFFHOOK_SIP__DOMAINS=$DOMAIN OFFHOOK_STORE__DURABILITY=$DURABILITY OFFHOOK_LOG=warn OFFHOOK_MEDIA__PORTS=20000-59999 OFFHOOK_LIMITS__CALLS=20000 OFFHOOK_LIMITS__TRANSACTIONS=2000000 \
     "$OFFHOOK" dev --json --data-dir "$data" --http "$SUT_HTTP" --sip "$SUT" >"$BENCH_DIR/offhook.ready" 2>"$BENCH_DIR/offhook.log" &
   SUT_PID=$!
   PIDS+=("$SUT_PID")
@@ -23,6 +23,7 @@ import http.client, json, sys, threading
 ready, count = json.load(open(sys.argv[1])), int(sys.argv[2])
 host = ready["api"]["base_url"].split("//")[1]
 headers = {"X-Auth-ID": ready["api"]["auth_id"], "X-Auth-Token": ready["api"]["auth_token"], "Content-Type": "application/json"}
+failures = []
 path = f"/api/v1/Account/{ready['api']['auth_id']}/Endpoint/"
 def create(first):
     connection = http.client.HTTPConnection(host)
@@ -31,9 +32,11 @@ def create(first):
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 201:
-            raise SystemExit(f"{answer.status} {body[:200]}")
+            failures.append(f"{answer.status} {body[:200]}")
+            return
 threads = [threading.Thread(target=create, args=(k,)) for k in range(32)]
 [t.start() for t in threads]; [t.join() for t in threads]
+sys.exit(failures[0] if failures else 0)
 P
 }
 
