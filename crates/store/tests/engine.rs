@@ -1,14 +1,14 @@
 //! The writer: batches, outcomes, crashes.
 
 #[expect(dead_code, reason = "each test file uses its share")]
-mod common;
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use common::{Directory, account, at, binding, endpoint, in_memory, key};
 use store::{Binding, BindingChange, Error, SealKey, Store};
 use tokio::sync::{mpsc, oneshot};
+use world::{Directory, account, at, binding, endpoint, in_memory, key};
 
 async fn change(store: &Store, changes: Vec<BindingChange>) -> store::Result<()> {
     let (tell, told) = oneshot::channel();

@@ -1,15 +1,15 @@
 //! The nouns: paging, filters, what belongs to what.
 
 #[expect(dead_code, reason = "each test file uses its share")]
-mod common;
+mod world;
 
-use common::{account, at, call, domain, endpoint, in_memory};
 use store::{
     Application, ApplicationFilter, ApplicationKind, Busy, CallDirection, CallFilter, CallbackRow,
     Comparison, DomainFilter, DomainKind, EndpointFilter, Error, Flavor, HttpMethod, Id, Match,
     Page, Store, WithEndpoints,
 };
 use uuid::Uuid;
+use world::{account, at, call, domain, endpoint, in_memory};
 
 const ALL: Page = Page {
     limit: 100,

@@ -2,12 +2,12 @@
 
 use call::Document;
 
-use crate::voice::{self, Manner};
+use crate::voice::document::{self, Manner};
 use crate::xml::Fault;
 
 /// Reads a document that was fetched from `base`.
 pub(crate) fn document(body: &[u8], base: &str) -> Result<Document, Fault> {
-    voice::document(
+    document::document(
         body,
         base,
         &Manner {

@@ -5,17 +5,17 @@ use axum::Json;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use jiff::Timestamp;
+use offhook_core::CallRow;
 use offhook_core::directory::{CallFilter, Page};
-use offhook_core::{CallDirection, CallRow};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::http::{Fields, Input};
 use crate::vobiz::auth::Caller;
-use crate::vobiz::callback;
+use crate::vobiz::callback::PLATFORM;
 use crate::vobiz::error::{NOT_VALID, Refusal};
 use crate::vobiz::page::{listed, number, page};
+use crate::voice::record;
 
 const PER_PAGE: u64 = 20;
 const MOST_PER_PAGE: u64 = 100;
@@ -122,69 +122,5 @@ fn filter(fields: &Fields) -> Result<CallFilter, Refusal> {
 }
 
 fn object(caller: &Caller, row: &CallRow) -> Map<String, Value> {
-    let uuid = row.uuid.to_string();
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    put("answer_time", json!(row.answered.map(zoned)));
-    put("bill_duration", json!(row.bill_duration));
-    put("billed_duration", json!(row.billed_duration));
-    put(
-        "call_direction",
-        json!(match row.direction {
-            CallDirection::Inbound => "inbound",
-            CallDirection::Outbound => "outbound",
-        }),
-    );
-    put("call_duration", json!(row.bill_duration));
-    put("call_state", json!(call_state(row)));
-    put("call_uuid", json!(uuid));
-    put("cnam_lookup", json!(""));
-    put("conference_uuid", Value::Null);
-    put("end_time", json!(row.ended.map(zoned)));
-    put("from_number", json!(row.from));
-    put("hangup_cause_code", json!(row.cause_code.unwrap_or(0)));
-    put(
-        "hangup_cause_name",
-        json!(row.cause_name.as_deref().unwrap_or("Unknown")),
-    );
-    put(
-        "hangup_source",
-        json!(
-            row.source
-                .as_deref()
-                .map_or("Unknown", callback::source_name)
-        ),
-    );
-    put("initiation_time", json!(zoned(row.started)));
-    put(
-        "parent_call_uuid",
-        json!(row.parent.map(|parent| parent.to_string())),
-    );
-    put("resource_uri", json!(caller.uri(&format!("Call/{uuid}/"))));
-    put(
-        "source_ip",
-        json!(row.source_ip.map(|ip| ip.to_string()).unwrap_or_default()),
-    );
-    put("stir_attestation", json!(""));
-    put("stir_verification", json!("Not Applicable"));
-    put("to_number", json!(row.to));
-    put("total_amount", json!("0.00000"));
-    put("total_rate", json!("0.00000"));
-    put("voice_network_group", json!(""));
-    object
-}
-
-/// Undocumented; chosen: words in the style of the one that was seen.
-fn call_state(row: &CallRow) -> &'static str {
-    match row.status.as_str() {
-        _ if row.answered.is_some() => "ANSWER",
-        "busy" => "BUSY",
-        "no-answer" | "timeout" => "NOANSWER",
-        "cancel" => "CANCEL",
-        _ => "FAILED",
-    }
-}
-
-fn zoned(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S+00:00").to_string()
+    record::object(row, &caller.uri(&format!("Call/{}/", row.uuid)), PLATFORM)
 }

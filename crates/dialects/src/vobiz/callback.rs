@@ -1,13 +1,15 @@
 //! What Vobiz tells a customer's URL: vobiz-rest.md §8.1, §8.2; voice-xml.md §1.1, §4.6.
 
-use call::{
-    About, CallStatus, Cdr, DialAction, DialLeg, DialStatus, DialSummary, Direction, HangupSource,
-    Occasion,
-};
-use jiff::Timestamp;
+use call::{About, Cdr, DialAction, DialLeg, Occasion};
 use offhook_core::AccountFacts;
 
-type Parameters = Vec<(String, String)>;
+use crate::voice::parameter::{
+    Parameters, call_status, dial_action, dial_ended, dial_leg_ended, direction, ended,
+    microseconds, put,
+};
+
+/// The name of this platform as the source of a hang-up.
+pub(crate) const PLATFORM: &str = "Vobiz";
 
 /// Spells the parameters of an occasion, sorted by name bytewise.
 pub(crate) fn parameters(account: &AccountFacts, about: &About, occasion: &Occasion) -> Parameters {
@@ -58,23 +60,13 @@ fn common(to: &mut Parameters, account: &AccountFacts, about: &About, event: &st
     put(to, "STIRAttestation", "Not Applicable");
 }
 
-fn dial_ended(to: &mut Parameters, about: &About, summary: &DialSummary) {
-    put(to, "DialStatus", dial_status(summary.status));
-    put(to, "DialRingStatus", summary.rang);
-    put(to, "DialHangupCause", summary.cause.switch_name());
-    put(to, "DialALegUUID", about.a_leg);
-    put(
-        to,
-        "DialBLegUUID",
-        summary
-            .b_leg
-            .map(|uuid| uuid.to_string())
-            .unwrap_or_default(),
-    );
-}
-
 fn dial_leg(to: &mut Parameters, about: &About, leg: &DialLeg) {
-    let (event, action) = dial_action(leg.action);
+    let action = dial_action(leg.action);
+    let event = match leg.action {
+        DialAction::Answer => "DialAnswer",
+        DialAction::Connected => "DialConnected",
+        DialAction::Hangup => "DialHangup",
+    };
     put(to, "Event", event);
     put(to, "CallUUID", about.call_uuid);
     put(to, "DialAction", action);
@@ -85,111 +77,12 @@ fn dial_leg(to: &mut Parameters, about: &About, leg: &DialLeg) {
     put(to, "DialBLegStatus", action);
     put(to, "DialBLegPosition", leg.position);
     if let Some(cdr) = &leg.cdr {
-        put(to, "DialBLegDuration", cdr.duration.as_secs());
-        put(to, "DialBLegBillDuration", cdr.billed_seconds);
-        put(to, "DialBLegHangupCause", cdr.cause.switch_name());
-        put(to, "DialBLegHangupCauseName", cdr.cause.name());
-        put(to, "DialBLegHangupCauseCode", cdr.cause.code());
-        put(to, "DialBLegHangupSource", hangup_source(cdr.source));
+        dial_leg_ended(to, cdr, PLATFORM);
     }
 }
 
 fn hangup(to: &mut Parameters, cdr: &Cdr) {
-    put(to, "Duration", cdr.duration.as_secs());
-    put(to, "BillDuration", cdr.billed_seconds);
+    ended(to, cdr, PLATFORM);
     put(to, "BillRate", "0");
     put(to, "TotalCost", "0.00000");
-    put(to, "HangupCause", cdr.cause.switch_name());
-    put(to, "HangupCauseName", cdr.cause.name());
-    put(to, "HangupCauseCode", cdr.cause.code());
-    put(to, "HangupSource", hangup_source(cdr.source));
-    put(to, "StartTime", seconds(cdr.leg.started));
-    if let Some(answered) = cdr.leg.answered {
-        put(to, "AnswerTime", seconds(answered));
-    }
-    put(to, "EndTime", seconds(cdr.ended));
-}
-
-fn put(to: &mut Parameters, name: &str, value: impl ToString) {
-    to.push((name.to_owned(), value.to_string()));
-}
-
-fn microseconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S%.6f").to_string()
-}
-
-fn seconds(time: Timestamp) -> String {
-    time.strftime("%Y-%m-%d %H:%M:%S").to_string()
-}
-
-fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
-    }
-}
-
-fn call_status(status: CallStatus) -> &'static str {
-    match status {
-        CallStatus::Ringing => "ringing",
-        CallStatus::InProgress => "in-progress",
-        CallStatus::Completed => "completed",
-        CallStatus::Busy => "busy",
-        CallStatus::Failed => "failed",
-        CallStatus::Timeout => "timeout",
-        CallStatus::NoAnswer => "no-answer",
-        CallStatus::Cancel => "cancel",
-    }
-}
-
-fn dial_status(status: DialStatus) -> &'static str {
-    match status {
-        DialStatus::Completed => "completed",
-        DialStatus::Busy => "busy",
-        DialStatus::Failed => "failed",
-        DialStatus::Cancel => "cancel",
-        DialStatus::Timeout => "timeout",
-        DialStatus::NoAnswer => "no-answer",
-    }
-}
-
-fn dial_action(action: DialAction) -> (&'static str, &'static str) {
-    match action {
-        DialAction::Answer => ("DialAnswer", "answer"),
-        DialAction::Connected => ("DialConnected", "connected"),
-        DialAction::Hangup => ("DialHangup", "hangup"),
-    }
-}
-
-/// Who ended a leg: the word of the core's records and the vendor's.
-const SOURCES: [(&str, &str); 8] = [
-    ("caller", "Caller"),
-    ("callee", "Callee"),
-    ("platform", "Vobiz"),
-    ("api-request", "API Request"),
-    ("answer-xml", "Answer XML"),
-    ("carrier", "Carrier"),
-    ("error", "Error"),
-    ("unknown", "Unknown"),
-];
-
-fn hangup_source(source: HangupSource) -> &'static str {
-    source_name(match source {
-        HangupSource::Caller => "caller",
-        HangupSource::Callee => "callee",
-        HangupSource::Platform => "platform",
-        HangupSource::ApiRequest => "api-request",
-        HangupSource::AnswerXml => "answer-xml",
-        HangupSource::Carrier => "carrier",
-        HangupSource::Error => "error",
-        HangupSource::Unknown => "unknown",
-    })
-}
-
-/// Spells the word of a record.
-pub(crate) fn source_name(word: &str) -> &'static str {
-    SOURCES
-        .iter()
-        .find(|(stored, _)| *stored == word)
-        .map_or("Unknown", |(_, name)| name)
 }
