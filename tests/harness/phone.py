@@ -1,5 +1,6 @@
 """`Phone`: a headless baresip, driven over its control connection (netstrings of JSON)."""
 
+import itertools
 import json
 import pathlib
 import shutil
@@ -39,10 +40,23 @@ ctrl_tcp_listen 127.0.0.1:{control}
 """
 
 
-def free_port(kind=socket.SOCK_STREAM):
+_ports = itertools.count(24000, 2)
+
+
+def free_port():
+    """A port that is free for UDP and TCP, like the one above it; below those that the kernel gives out by itself."""
+    for port in _ports:
+        if all(is_free(p, k) for p in (port, port + 1) for k in (socket.SOCK_STREAM, socket.SOCK_DGRAM)):
+            return port
+
+
+def is_free(port, kind):
     with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+        try:
+            s.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def modules_folder():
@@ -56,7 +70,7 @@ def modules_folder():
 class Phone:
     """One baresip with one account; sends the tone `hz` while in a call and records what it hears."""
 
-    _rtp = 36000
+    _rtp = 20000
 
     def __init__(self, server, username, password, hz, transport="udp", domain=None):
         self.server, self.username, self.password = server, username, password
@@ -70,7 +84,7 @@ class Phone:
     def start(self):
         audio.write_tone(self.folder / "tone.wav", self.hz, seconds=120)
         audio.write_tone(self.folder / "silence.wav", 0, seconds=1)
-        control, sip = free_port(), free_port(socket.SOCK_DGRAM)
+        control, sip = free_port(), free_port()
         Phone._rtp += 40
         (self.folder / "config").write_text(CONFIG.format(
             sip=sip, transport=self.transport, dir=self.folder, rtp=Phone._rtp, rtp_end=Phone._rtp + 38,

@@ -1,5 +1,6 @@
 """`Server`: the real binary, on free ports, with a data directory of its own."""
 
+import atexit
 import json
 import os
 import pathlib
@@ -32,6 +33,8 @@ class Server:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OFFHOOK_MEDIA__PORTS": "31000-31999", **self.environment})
+        # A test that fails before it stops its server leaves no process behind.
+        atexit.register(self.process.kill)
         threading.Thread(target=self._drain, args=(self.process.stderr,), daemon=True).start()
         line = self.process.stdout.readline()
         if not line:

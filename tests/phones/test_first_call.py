@@ -100,6 +100,10 @@ def test_direct_dial_is_what_a_fresh_installation_does(server):
         two.accept()
         one.wait_for("CALL_ESTABLISHED")
         talk(2.5)
+        one.command("sndcode", "5")
+        assert two.wait_for("CALL_DTMF_START")["param"] == "5"
+        two.command("sndcode", "#")
+        assert one.wait_for("CALL_DTMF_START")["param"] == "#"
         two.hang_up()
         one.wait_for("CALL_CLOSED")
         one.hears(613, 2.0)

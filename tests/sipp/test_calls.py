@@ -10,16 +10,11 @@ from harness.wire import Wire
 PASSWORD = "correct-horse"
 
 
-def udp_port():
-    import socket
-    return free_port(socket.SOCK_DGRAM)
-
-
 def pair(server):
     """Two endpoints; the second one's sipp contact is registered on the returned port."""
     caller, _, _ = server.endpoint("caller")
     callee, _, _ = server.endpoint("callee")
-    port = udp_port()
+    port = free_port()
     with Sipp(server, "register", port, callee, PASSWORD) as registration:
         registration.finish()
     return caller, callee, port
@@ -28,7 +23,7 @@ def pair(server):
 def run(server, calling, called):
     caller, callee, port = pair(server)
     with Sipp(server, called, port, callee, PASSWORD, timeout=60) as two:
-        with Sipp(server, calling, udp_port(), caller, PASSWORD, called=callee, timeout=60) as one:
+        with Sipp(server, calling, free_port(), caller, PASSWORD, called=callee, timeout=60) as one:
             one.finish()
         two.finish()
     return caller, callee
@@ -71,7 +66,7 @@ def test_no_answer_within_the_dials_timeout_is_480(shared_server, customer):
     endpoint = next(e for e in server.plivo("GET", "/Endpoint/").json()["objects"] if e["username"] == caller)
     server.plivo("POST", f"/Endpoint/{endpoint['endpoint_id']}/", json={"app_id": app})
     with Sipp(server, "ring_until_cancelled", port, callee, PASSWORD) as two, \
-            Sipp(server, "call_no_answer", udp_port(), caller, PASSWORD, called=callee) as one:
+            Sipp(server, "call_no_answer", free_port(), caller, PASSWORD, called=callee) as one:
         one.finish()
         two.finish()
     _, b = legs_between(server, caller, callee)
@@ -82,9 +77,9 @@ def test_no_answer_within_the_dials_timeout_is_480(shared_server, customer):
 def test_nobody_by_that_name_is_404_and_nobody_at_home_is_480(shared_server):
     caller, _, _ = shared_server.endpoint("caller")
     absent, _, _ = shared_server.endpoint("absent")
-    with Sipp(shared_server, "call_unknown", udp_port(), caller, PASSWORD, called="nobody-at-all") as one:
+    with Sipp(shared_server, "call_unknown", free_port(), caller, PASSWORD, called="nobody-at-all") as one:
         one.finish()
-    with Sipp(shared_server, "call_unregistered", udp_port(), caller, PASSWORD, called=absent) as one:
+    with Sipp(shared_server, "call_unregistered", free_port(), caller, PASSWORD, called=absent) as one:
         one.finish()
 
 
@@ -98,7 +93,7 @@ def test_an_ack_that_never_comes_ends_the_call_with_bye(shared_server):
 def test_wrong_password_and_unknown_user_are_refused_alike(shared_server):
     known, _, _ = shared_server.endpoint("known")
     for user, password in ((known, "wrong-password"), ("nobody000000000000", "wrong-password")):
-        with Sipp(shared_server, "register_refused", udp_port(), user, password) as one:
+        with Sipp(shared_server, "register_refused", free_port(), user, password) as one:
             one.finish()
 
 
