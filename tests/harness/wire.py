@@ -6,6 +6,9 @@ import socket
 import uuid
 
 
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+
 class Wire:
     """A UDP socket towards the server's SIP port."""
 
@@ -50,16 +53,17 @@ class Wire:
                 f"Content-Length: {len(body)}\n\n{body}")
 
     def authorization(self, challenge, method, uri, user, password, count=1):
-        """The Authorization (401) or Proxy-Authorization (407) line that answers `challenge`, MD5."""
+        """The Authorization (401) or Proxy-Authorization (407) line that answers `challenge`."""
         kind, fields = re.search(r"^(WWW|Proxy)-Authenticate: Digest (.*?)\r?$", challenge, re.M | re.I).groups()
         values = dict(re.findall(r'(\w+)="?([^",]+)"?', fields))
-        md5 = lambda text: hashlib.md5(text.encode()).hexdigest()  # noqa: E731
+        algorithm = values.get("algorithm", "MD5")
+        digest = lambda text: hashlib.new(HASHES[algorithm], text.encode()).hexdigest()  # noqa: E731
         nc, cnonce = f"{count:08x}", uuid.uuid4().hex[:12]
-        ha1 = md5(f"{user}:{values['realm']}:{password}")
-        response = md5(f"{ha1}:{values['nonce']}:{nc}:{cnonce}:auth:{md5(f'{method}:{uri}')}")
+        ha1 = digest(f"{user}:{values['realm']}:{password}")
+        response = digest(f"{ha1}:{values['nonce']}:{nc}:{cnonce}:auth:{digest(f'{method}:{uri}')}")
         name = "Authorization" if kind.upper() == "WWW" else "Proxy-Authorization"
         return (f'{name}: Digest username="{user}", realm="{values["realm"]}", nonce="{values["nonce"]}", uri="{uri}", '
-                f'response="{response}", algorithm=MD5, qop=auth, nc={nc}, cnonce="{cnonce}"\n')
+                f'response="{response}", algorithm={algorithm}, qop=auth, nc={nc}, cnonce="{cnonce}"\n')
 
     def register(self, user, password, domain=None, expires=300):
         """Registers this socket as a contact; returns the final status."""

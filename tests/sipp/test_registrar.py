@@ -6,6 +6,8 @@ import pytest
 
 from harness import wait
 from harness.agent import Agent, Tcp, Udp, WebSocket
+from harness.server import Server
+from harness.wire import Wire
 
 ALIASES = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai", "PHONE.Plivo.Com", "127.0.0.1"]
 
@@ -194,3 +196,15 @@ def test_the_browsers_keepalive_is_answered_as_it_wants(shared_server):
     assert ask("MESSAGE", "sip:admin@phone.plivo.com", "ipAddress", text) == (200, "127.0.0.1")
     assert ask("MESSAGE", "sip:admin@phone.plivo.com", "hello", text) == (405, "")
     assert ask("SUBSCRIBE", f"sip:x@{shared_server.domain}") == (405, "")
+
+
+@pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256"])
+def test_the_installation_chooses_the_digest_algorithm(algorithm):
+    """RFC 8760: one challenge, with the algorithm of `sip.digest`; a digest of another one is challenged again."""
+    with Server(environment={"OFFHOOK_SIP__DIGEST": algorithm}) as server, Wire(server) as wire:
+        username, password, _ = server.endpoint("hash")
+        wire.send(wire.request("REGISTER", f"sip:{server.domain}", username, server.domain))
+        challenge = wire.receive()
+        assert challenge.count("WWW-Authenticate") == 1 and f"algorithm={algorithm}," in challenge
+        assert wire.register(username, password) == 200
+        assert wire.register(username, "not-the-password") == 401

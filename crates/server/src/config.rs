@@ -34,6 +34,7 @@ min_expires = 60
 default_expires = 3600
 max_expires = 7200
 max_bindings = 10
+digest = "MD5"
 nonce_seconds = 120
 refused_user_agents = "VaxSIPUserAgent|Ozeki"
 
@@ -132,10 +133,27 @@ pub struct Sip {
     pub max_expires: u32,
     /// Phones (bindings) that one endpoint may have at a time.
     pub max_bindings: usize,
+    /// Algorithm of digest challenges: `MD5`, `SHA-256` or `SHA-512-256` (RFC 8760). A challenge offers exactly one, and many
+    /// phones know `MD5` only.
+    pub digest: DigestAlgorithm,
     /// Seconds for which a digest nonce is taken; after that the phone is asked again with `stale=true`.
     pub nonce_seconds: u64,
     /// User agents that are answered 403: alternatives divided by `|`, found anywhere in the User-Agent value.
     pub refused_user_agents: String,
+}
+
+/// A hash that digests are made with.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+pub enum DigestAlgorithm {
+    /// What every phone knows.
+    #[serde(rename = "MD5")]
+    Md5,
+    /// RFC 7616.
+    #[serde(rename = "SHA-256")]
+    Sha256,
+    /// RFC 7616.
+    #[serde(rename = "SHA-512-256")]
+    Sha512_256,
 }
 
 /// The media relay.

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use offhook_core::Settings;
 use offhook_core::settings::Egress;
+use sip::digest::Algorithm;
 
-use super::Config;
+use super::{Config, DigestAlgorithm};
 
 impl Config {
     /// What the core has to know; the listening addresses are added when they are bound.
@@ -23,6 +24,11 @@ impl Config {
             default_expires: self.sip.default_expires,
             max_expires: self.sip.max_expires,
             max_bindings: self.sip.max_bindings,
+            algorithm: match self.sip.digest {
+                DigestAlgorithm::Md5 => Algorithm::Md5,
+                DigestAlgorithm::Sha256 => Algorithm::Sha256,
+                DigestAlgorithm::Sha512_256 => Algorithm::Sha512_256,
+            },
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
             egress: Egress {
                 allow: self.egress.allow.clone(),
