@@ -45,7 +45,7 @@ impl Core {
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
         let now = clock.now();
-        let location = Location::new(store.clone());
+        let location = Location::new(&store);
         let directory = Directory::load(
             store.clone(),
             Arc::clone(&settings),
@@ -53,7 +53,7 @@ impl Core {
             clock.clone(),
         )
         .await?;
-        let bindings = location.load(now.wall).await?;
+        let bindings = location.begin(now.wall);
         tracing::info!(
             endpoints = directory.len(),
             bindings,
@@ -70,7 +70,7 @@ impl Core {
             directory.clone(),
             location.clone(),
             authenticator.clone(),
-            signalling.clone(),
+            signalling.shards.len(),
         ));
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
@@ -149,6 +149,6 @@ async fn sweep(
         }
         let now = clock.now();
         authenticator.sweep(&now);
-        location.sweep(now.wall).await;
+        location.sweep(now.wall);
     }
 }

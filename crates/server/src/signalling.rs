@@ -124,6 +124,7 @@ impl Shard {
                 tokio::select! {
                     () = readable(&self.sockets) => {}
                     count = inbox.recv_many(&mut inputs, INPUTS) => if count == 0 { return },
+                    () = self.core.registrar.committed(self.number) => {}
                     () = &mut sleep => {}
                     () = stop.cancelled() => return,
                 }
@@ -171,6 +172,8 @@ impl Shard {
         for input in inputs.drain(..) {
             self.handle(input);
         }
+        self.core.registrar.flush();
+        self.answer();
         if self
             .stack
             .poll_timeout()
@@ -182,6 +185,18 @@ impl Shard {
             let flushed = socket.flush();
             add(&self.counters.sent, flushed.sent);
             add(&self.counters.dropped, flushed.dropped);
+        }
+    }
+
+    /// Sends the answers that waited for a commit which is through.
+    fn answer(&mut self) {
+        let mut answers: Vec<Input> = Vec::new();
+        let core = Arc::clone(&self.core);
+        core.registrar.answers(self.number, |flow, response| {
+            answers.push(Input::Command(Command::Reply { flow, response }));
+        });
+        for answer in answers {
+            self.handle(answer);
         }
     }
 

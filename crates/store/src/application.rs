@@ -159,7 +159,7 @@ impl Store {
         id: Id,
         endpoints: WithEndpoints,
     ) -> Result<Option<Vec<Id>>> {
-        self.write_after_bindings(move |connection| {
+        self.write(move |connection| {
             Box::pin(async move {
                 let had: Vec<Id> = sqlx::query_scalar("SELECT id FROM endpoint WHERE application = $1")
                     .bind(id)
@@ -167,8 +167,6 @@ impl Store {
                     .await?;
                 match endpoints {
                     WithEndpoints::Delete => {
-                        let text = "DELETE FROM binding WHERE endpoint IN (SELECT id FROM endpoint WHERE application = $1)";
-                        sqlx::query(text).bind(id).execute(&mut *connection).await?;
                         sqlx::query("DELETE FROM endpoint WHERE application = $1").bind(id).execute(&mut *connection).await?;
                     }
                     WithEndpoints::Move(to) => {

@@ -1,6 +1,7 @@
 //! The registrar: who may register what (`registrar`), where endpoints are (`location`), what is granted (`policy`), and
 //! the digest check that REGISTER and INVITE share (`authentication`, `replay`). RFC 3261 §10, §22; RFC 7616.
 
+mod answers;
 mod authentication;
 mod location;
 mod policy;

@@ -1,19 +1,20 @@
 //! REGISTER: RFC 3261 §10.3, step by step. It decides at once and without waiting; what changes a binding is answered
-//! after its commit, through [`Signalling`].
+//! after its commit ([`Registrar::answers`]).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use call::Now;
 use jiff::Timestamp;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
-use store::{Binding, Completion, Id};
+use smallvec::SmallVec;
+use store::{Change, Packed, View};
 
 use crate::directory::Subscriber;
+use crate::registrar::answers::{Answers, Waiting};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
-use crate::registrar::location::{Change, Held, Location, transport_of};
+use crate::registrar::location::{Location, transport_of};
 use crate::registrar::policy::{self, Grant};
-use crate::{Decision, Directory, Settings, Signalling};
+use crate::{Decision, Directory, Settings};
 
 /// Seconds after which a client may try again what found the store busy.
 const RETRY_AFTER: &str = "2";
@@ -25,7 +26,8 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
-    signalling: Signalling,
+    /// Of each shard.
+    answers: Vec<Answers>,
 }
 
 /// Why the bindings stay as they are.
@@ -40,20 +42,23 @@ const fn refused(status: Status, why: &'static str) -> Refused {
 }
 
 impl Registrar {
-    /// Makes the registrar.
+    /// Makes the registrar of so many shards.
     pub(crate) fn new(
         settings: Arc<Settings>,
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
-        signalling: Signalling,
+        shards: usize,
     ) -> Self {
+        let shards = u8::try_from(shards).unwrap_or(u8::MAX);
         Self {
+            answers: (0..shards)
+                .map(|shard| Answers::new(&location, shard))
+                .collect(),
             settings,
             directory,
             location,
             authenticator,
-            signalling,
         }
     }
 
@@ -109,14 +114,16 @@ impl Registrar {
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
         let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
-        let is_bound =
-            who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
+        let is_bound = who.again.is_some()
+            && bindings
+                .iter()
+                .any(|binding| is_from(&binding.view(), request));
         if asks || is_bound {
             return Ok(Decision::Reply(self.ok(
                 shard,
                 request,
                 now.wall,
-                bindings.iter(),
+                bindings.iter().map(store::Binding::view),
             )));
         }
         self.bind(now, shard, request, flow, &who, &contacts)
@@ -146,6 +153,7 @@ impl Registrar {
         let outcome = self.location.change(
             endpoint,
             now.wall,
+            shard,
             |held| {
                 // The password may have changed, or the endpoint gone, since it was checked: both are known before
                 // the bindings are dropped, and that waits for this lock.
@@ -155,20 +163,26 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, endpoint, contacts, held)
+                self.plan(now.wall, request, flow, contacts, held)
             },
-            |held| {
-                self.authenticator.set_pending(who, true);
-                let live = held.iter().map(|held| &held.binding);
-                let response = self.ok(shard, request, now.wall, live);
-                self.reply_after_commit(shard, flow, who, response)
-            },
+            |held| self.ok(shard, request, now.wall, held.iter().map(Packed::view)),
         );
         match outcome {
-            Ok(Ok(())) => Ok(Decision::Wait),
+            Ok(Ok((ticket, undo, response))) => {
+                self.authenticator.set_pending(who, true);
+                if let Some(answers) = self.answers.get(usize::from(shard)) {
+                    answers.push(Waiting {
+                        ticket,
+                        undo,
+                        proof: (who.nonce, who.count),
+                        flow,
+                        response: Box::new(response),
+                    });
+                }
+                Ok(Decision::Wait)
+            }
             Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
             Err(error) => {
-                self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
                 Err(self.refuse(
@@ -180,37 +194,39 @@ impl Registrar {
         }
     }
 
-    /// Sends the 200 once the bindings are on disk; else 503, and the same request may be tried again.
-    fn reply_after_commit(
-        &self,
-        shard: u8,
-        flow: Flow,
-        who: &Authenticated,
-        mut response: Response,
-    ) -> Completion {
-        let signalling = self.signalling.clone();
-        let authenticator = self.authenticator.clone();
-        let (nonce, count) = (who.nonce, who.count);
-        Box::new(move |outcome| {
-            match outcome {
-                Ok(()) => authenticator.committed(nonce, count),
-                Err(error) => {
-                    tracing::warn!(%error, "a registration was not committed");
-                    authenticator.forget(nonce, count);
-                    response.status = Status::SERVICE_UNAVAILABLE;
-                    response.reason = Status::SERVICE_UNAVAILABLE.reason().into();
-                    response.headers.remove(&Name::Contact);
-                    response.headers.push(Name::RetryAfter, RETRY_AFTER);
-                }
+    /// Hands the changes of a turn to the journal; their answers come out of [`Registrar::answers`] after the commit.
+    pub fn flush(&self) {
+        self.location.flush();
+    }
+
+    /// Returns when the journal has told of changes of this shard since the last time.
+    pub async fn committed(&self, shard: u8) {
+        match self.answers.get(usize::from(shard)) {
+            Some(answers) => answers.ready().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the answers whose bindings are on disk; instead of one whose are not, 503, and the same request may be tried
+    /// again. Call it on the shard's thread.
+    pub fn answers(&self, shard: u8, mut each: impl FnMut(Flow, Response)) {
+        let Some(answers) = self.answers.get(usize::from(shard)) else {
+            return;
+        };
+        answers.take(&self.location, |waiting, committed| {
+            let (nonce, count) = waiting.proof;
+            let mut response = *waiting.response;
+            if committed {
+                self.authenticator.committed(nonce, count);
+            } else {
+                self.authenticator.forget(nonce, count);
+                response.status = Status::SERVICE_UNAVAILABLE;
+                response.reason = Status::SERVICE_UNAVAILABLE.reason().into();
+                response.headers.remove(&Name::Contact);
+                response.headers.push(Name::RetryAfter, RETRY_AFTER);
             }
-            // A full inbox loses the answer; the phone asks again and gets the same one.
-            if signalling
-                .send(shard, sip::Command::Reply { flow, response })
-                .is_err()
-            {
-                tracing::debug!(shard, "no room for the answer to a REGISTER");
-            }
-        })
+            each(waiting.flow, response);
+        });
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
@@ -219,25 +235,25 @@ impl Registrar {
         now: Timestamp,
         request: &Request,
         flow: Flow,
-        endpoint: Id,
         contacts: &Contacts,
-        held: &[Held],
+        held: &[Packed],
     ) -> Result<Change, Refused> {
+        let held: SmallVec<[View<'_>; 2]> = held.iter().map(Packed::view).collect();
         let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
             return Err(refused(Status::BAD_REQUEST, "Call-ID or CSeq"));
         };
         let in_order =
-            |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
+            |binding: &View<'_>| *binding.call_id != **call_id || cseq.number > binding.cseq;
         const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
         let list = match contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
             }
             Contacts::Star => {
-                return match held.iter().all(|held| in_order(&held.binding)) {
+                return match held.iter().all(in_order) {
                     true => Ok(Change {
-                        remove: held.iter().map(|held| held.binding.key.clone()).collect(),
-                        put: Vec::new(),
+                        remove: (0..held.len()).collect(),
+                        ..Change::default()
                     }),
                     false => Err(OLD),
                 };
@@ -248,21 +264,18 @@ impl Registrar {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         let mut change = Change::default();
+        let micros = now.as_microsecond();
         for contact in list {
             let grant = policy::grant(&self.settings, contact, request.expires());
-            let known = held
-                .iter()
-                .map(|held| &held.binding)
-                .find(|binding| names(contact, binding));
+            let place = held.iter().position(|binding| names(contact, binding));
+            let known = place.and_then(|place| held.get(place));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
             let seconds = match grant {
                 Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
                 Grant::Remove => {
-                    change
-                        .remove
-                        .extend(known.map(|binding| binding.key.clone()));
+                    change.remove.extend(place);
                     continue;
                 }
                 Grant::Seconds(seconds) => seconds,
@@ -273,22 +286,23 @@ impl Registrar {
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
                 return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
             }
-            let key = known.map_or_else(|| key_of(contact), |binding| binding.key.clone());
+            let outbound_key = outbound_key(contact);
+            let key = match (known, &outbound_key) {
+                (Some(known), _) => known.key,
+                (None, Some(key)) => key,
+                (None, None) => &contact.uri_text,
+            };
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
             // all registrations of one boot).
-            let logged_in = known.filter(|binding| binding.call_id == **call_id);
-            // The last of two equal Contacts wins.
-            change.put.retain(|binding| binding.key != key);
-            change.put.push(Binding {
-                endpoint,
+            let logged_in = known.filter(|binding| *binding.call_id == **call_id);
+            let instance = contact.params.get("+sip.instance");
+            let new = View {
                 key,
-                contact: contact.uri_text.to_string(),
-                call_id: call_id.to_string(),
+                contact: &contact.uri_text,
+                call_id,
                 cseq: cseq.number,
-                expires_at: now
-                    .saturating_add(Duration::from_secs(seconds.into()))
-                    .unwrap_or(now),
-                logged_in: logged_in.map_or(now, |binding| binding.logged_in),
+                expires_at: micros.saturating_add(i64::from(seconds) * 1_000_000),
+                logged_in: logged_in.map_or(micros, |binding| binding.logged_in),
                 transport: transport_of(flow),
                 local: flow.local,
                 remote: flow.remote,
@@ -296,17 +310,20 @@ impl Registrar {
                 path: None,
                 user_agent: user_agent(request),
                 q: contact.q(),
-                instance: contact
-                    .params
-                    .get("+sip.instance")
-                    .map(|instance| instance.to_string()),
-            });
+                instance: instance.as_deref(),
+                reg_id: registration_id(contact),
+            };
+            // The last of two equal Contacts wins.
+            change
+                .put
+                .retain(|(_, binding)| binding.view().key != new.key);
+            change.put.push((place, Packed::new(&new, true)));
         }
-        let stays = |held: &&Held| {
-            let key = &held.binding.key;
-            !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
+        let replaced = |place: &usize| {
+            change.remove.contains(place) || change.put.iter().any(|(put, _)| *put == Some(*place))
         };
-        if held.iter().filter(stays).count() + change.put.len() > self.settings.max_bindings {
+        let stay = (0..held.len()).filter(|place| !replaced(place)).count();
+        if stay + change.put.len() > self.settings.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
@@ -318,16 +335,16 @@ impl Registrar {
         shard: u8,
         request: &Request,
         now: Timestamp,
-        bindings: impl Iterator<Item = &'a Binding>,
+        bindings: impl Iterator<Item = View<'a>>,
     ) -> Response {
         let mut response = self.authenticator.respond(shard, request, Status::OK);
         for binding in bindings {
-            let left = binding.expires_at.duration_since(now).as_secs().max(0);
+            let left = ((binding.expires_at - now.as_microsecond()) / 1_000_000).max(0);
             let mut value = format!("<{}>;expires={left}", binding.contact);
             if binding.q != 1000 {
                 value.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
             }
-            if let Some(instance) = &binding.instance {
+            if let Some(instance) = binding.instance {
                 value.push_str(&format!(";+sip.instance=\"{instance}\""));
             }
             response.headers.push(Name::Contact, value);
@@ -361,42 +378,38 @@ impl Registrar {
 }
 
 /// Tells whether this REGISTER made the binding.
-fn is_from(binding: &Binding, request: &Request) -> bool {
+fn is_from(binding: &View<'_>, request: &Request) -> bool {
     let same_call = request
         .call_id()
-        .is_some_and(|call_id| **call_id == binding.call_id);
+        .is_some_and(|call_id| **call_id == *binding.call_id);
     same_call && request.cseq().is_ok_and(|cseq| cseq.number == binding.cseq)
 }
 
 /// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
 /// URI (RFC 3261 §10.3 step 7, §19.1.4).
-fn names(contact: &NameAddr, binding: &Binding) -> bool {
+fn names(contact: &NameAddr, binding: &View<'_>) -> bool {
     if let Some(key) = outbound_key(contact) {
         return key == binding.key;
     }
-    if contact.uri_text == *binding.contact {
+    if *contact.uri_text == *binding.contact {
         return true;
     }
-    sip::Uri::parse(&binding.contact.as_str().into()).is_ok_and(|uri| uri.same_as(&contact.uri))
-}
-
-fn key_of(contact: &NameAddr) -> String {
-    outbound_key(contact).unwrap_or_else(|| contact.uri_text.to_string())
+    sip::Uri::parse(&binding.contact.into()).is_ok_and(|uri| uri.same_as(&contact.uri))
 }
 
 fn outbound_key(contact: &NameAddr) -> Option<String> {
     let instance = contact.params.get("+sip.instance")?;
-    let registration: u32 = contact.params.get("reg-id")?.parse().ok()?;
-    Some(format!("{instance}#{registration}"))
+    Some(format!("{instance}#{}", registration_id(contact)?))
 }
 
-/// At most 250 characters of User-Agent are kept.
-fn user_agent(request: &Request) -> String {
-    let value = request
-        .headers
-        .get(&Name::UserAgent)
-        .map_or("", |value| value);
-    value.chars().take(250).collect()
+fn registration_id(contact: &NameAddr) -> Option<u32> {
+    contact.params.get("reg-id")?.parse().ok()
+}
+
+/// At most 250 octets of User-Agent are kept.
+fn user_agent(request: &Request) -> &str {
+    let value = request.headers.get(&Name::UserAgent);
+    value.map_or("", |value| &value[..value.floor_char_boundary(250)])
 }
 
 /// Spells a time as SIP does (RFC 3261 §20.17).

@@ -222,10 +222,7 @@ impl World {
             Decision::Reply(response) => Outcome::Reply(response),
             Decision::Silence => Outcome::Silence,
             Decision::Accept(session) => Outcome::Accept(session),
-            Decision::Wait => match self.command().await {
-                Command::Reply { response, .. } => Outcome::Reply(response),
-                other => panic!("no answer but {other:?}"),
-            },
+            Decision::Wait => Outcome::Reply(self.answer().await),
         }
     }
 
@@ -240,6 +237,19 @@ impl World {
         let challenge = self.send(request, flow).await.reply();
         let proof = prove(&challenge, user, password, 1, request);
         self.send(&with_proof(request, proof), flow).await
+    }
+
+    /// The next answer that waited for its commit.
+    pub async fn answer(&mut self) -> Response {
+        let registrar = &self.core.registrar;
+        registrar.flush();
+        let mut found = None;
+        while found.is_none() {
+            let told = tokio::time::timeout(Duration::from_secs(10), registrar.committed(0)).await;
+            told.expect("a commit in time");
+            registrar.answers(0, |_, response| found = Some(response));
+        }
+        found.expect("an answer")
     }
 
     /// The next command for the stack.
