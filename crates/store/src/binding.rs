@@ -175,9 +175,10 @@ impl Bindings {
     pub fn undo(&self, undo: &Undo) {
         let mut entry = self.0.table.entry(undo.endpoint);
         for &(cseq, expires_at) in &undo.put {
-            let place = entry.held().iter().position(|packed| {
-                packed.expires_at() == expires_at && packed.view().cseq == cseq
-            });
+            let place = entry
+                .held()
+                .iter()
+                .position(|packed| packed.expires_at() == expires_at && packed.view().cseq == cseq);
             if let Some(place) = place {
                 entry.remove(place);
             }

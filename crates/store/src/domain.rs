@@ -93,8 +93,14 @@ impl Store {
         self.write(move |connection| {
             Box::pin(async move {
                 let endpoints: Vec<Id> =
-                    sqlx::query_scalar("SELECT id FROM endpoint WHERE domain = $1").bind(id).fetch_all(&mut *connection).await?;
-                let done = sqlx::query("DELETE FROM domain WHERE id = $1").bind(id).execute(connection).await?;
+                    sqlx::query_scalar("SELECT id FROM endpoint WHERE domain = $1")
+                        .bind(id)
+                        .fetch_all(&mut *connection)
+                        .await?;
+                let done = sqlx::query("DELETE FROM domain WHERE id = $1")
+                    .bind(id)
+                    .execute(connection)
+                    .await?;
                 Ok((done.rows_affected() > 0).then_some(endpoints))
             })
         })

@@ -77,10 +77,7 @@ struct Ran {
 }
 
 enum Job {
-    Calls {
-        put: Put,
-        tell: Completion,
-    },
+    Calls { put: Put, tell: Completion },
     Write(Work),
     Close(oneshot::Sender<()>),
 }

@@ -200,9 +200,9 @@ async fn lapsed_bindings_are_swept() {
     .await
     .unwrap();
     let mut gone = Vec::new();
-    let swept = store
-        .bindings()
-        .sweep(at(10), |endpoint, packed| gone.push((endpoint, packed.view().key.to_owned())));
+    let swept = store.bindings().sweep(at(10), |endpoint, packed| {
+        gone.push((endpoint, packed.view().key.to_owned()))
+    });
     assert_eq!((swept, gone), (1, vec![(1, "a".to_owned())]));
     assert_eq!(store.count_bindings().await.unwrap(), 1);
 }

@@ -120,11 +120,7 @@ impl Location {
     }
 
     /// Enters the watcher of a shard's changes.
-    pub(crate) fn watch(
-        &self,
-        shard: u8,
-        wake: impl Fn() + Send + Sync + 'static,
-    ) -> Arc<Watcher> {
+    pub(crate) fn watch(&self, shard: u8, wake: impl Fn() + Send + Sync + 'static) -> Arc<Watcher> {
         self.0.bindings.watch(shard, wake)
     }
 

@@ -307,7 +307,8 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn take(&mut self) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(self.length()?)?;
+        let length = self.length()?;
+        let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
         Some(taken)
     }

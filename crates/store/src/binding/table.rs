@@ -54,9 +54,7 @@ impl Hasher for Spread {
 
 /// The stripe of an endpoint.
 pub(crate) fn stripe_of(endpoint: Id) -> usize {
-    let wide = endpoint
-        .cast_unsigned()
-        .wrapping_mul(0xd6e8_feb8_6659_fd93);
+    let wide = endpoint.cast_unsigned().wrapping_mul(0xd6e8_feb8_6659_fd93);
     (wide >> 40) as usize % STRIPES
 }
 

@@ -103,18 +103,12 @@ impl Watcher {
         if !self.any.swap(false, Ordering::Acquire) {
             return SmallVec::new();
         }
-        let mut outcomes = self
-            .outcomes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *outcomes)
     }
 
     fn tell(&self, outcome: Outcome) {
-        let mut outcomes = self
-            .outcomes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         // As few as possible however long nobody asks.
         match outcomes.last_mut() {
             Some(last) if last.committed == outcome.committed => last.to = outcome.to,
@@ -149,8 +143,7 @@ impl Journal {
             None => None,
             Some(path) => match Directory::open(path).map_err(Error::Journal)? {
                 Some(directory) => {
-                    let recovered =
-                        recovery::recover(&directory, table).map_err(Error::Journal)?;
+                    let recovered = recovery::recover(&directory, table).map_err(Error::Journal)?;
                     Some(writer::Disk::new(directory, recovered, durability))
                 }
                 None => {
@@ -175,11 +168,7 @@ impl Journal {
 
     /// Adds one record to what waits. The caller holds the lock of its endpoint; the writer may have to be woken
     /// ([`Journal::flush`]).
-    pub(crate) fn append(
-        &self,
-        tell: Tell,
-        write: impl FnOnce(&mut Vec<u8>),
-    ) -> Result<Ticket> {
+    pub(crate) fn append(&self, tell: Tell, write: impl FnOnce(&mut Vec<u8>)) -> Result<Ticket> {
         let mut state = self.shared.lock();
         if state.closed {
             return Err(Error::Closed);

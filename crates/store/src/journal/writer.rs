@@ -14,7 +14,8 @@ use crate::error::Error;
 
 /// Dead octets that are left lying, beside as many as live ones.
 const TOLERATED: u64 = 64 << 20;
-/// Octets of an old segment that are looked through between two batches.
+/// Octets of an old segment that are looked through between two batches, or twice what the batch wrote: the cleaning has
+/// to be faster than the writing.
 const STEP: usize = 256 << 10;
 
 /// Where the journal is written.
@@ -109,7 +110,13 @@ impl Disk {
     }
 
     /// Looks through a part of the oldest segment and copies what is live; `decided` is the last change so far.
-    fn clean(&mut self, table: &Table, again: &mut Vec<u8>, decided: impl FnOnce() -> u64) {
+    fn clean(
+        &mut self,
+        step: usize,
+        table: &Table,
+        again: &mut Vec<u8>,
+        decided: impl FnOnce() -> u64,
+    ) {
         let Some(cleaning) = &mut self.cleaning else {
             let Some((oldest, _)) = self.sealed.front() else {
                 return;
@@ -130,7 +137,7 @@ impl Disk {
             }
             return;
         };
-        let stop = cleaning.at + STEP;
+        let stop = cleaning.at + step;
         while cleaning.at < stop {
             match frame::next(&cleaning.bytes, cleaning.at) {
                 Next::Frame(frame, next) => {
@@ -210,7 +217,8 @@ impl Writer {
                     disk.finish_cleaning(committed);
                     if disk.cleaning.is_some() || disk.is_wasteful(table.live()) {
                         let shared = &self.shared;
-                        disk.clean(table, &mut self.again, || shared.lock().appended);
+                        let step = STEP.max(2 * self.batch.bytes.len());
+                        disk.clean(step, table, &mut self.again, || shared.lock().appended);
                     }
                 }
             }
