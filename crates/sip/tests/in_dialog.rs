@@ -42,7 +42,7 @@ fn notify(ladder: &mut Ladder, refer: RequestId, status: Status) {
 fn request(ladder: &mut Ladder, id: u64, method: Method, headers: Vec<Header>) {
     ladder.command(
         &format!("request {method}"),
-        Command::Request {
+        Command::RequestInDialog {
             session: SESSION,
             request: RequestId(id),
             method,

@@ -125,7 +125,7 @@ impl Context {
             InDialog::Refer(_) => Status::NOT_IMPLEMENTED,
             InDialog::Offer { .. } => Status::NOT_ACCEPTABLE_HERE,
         };
-        let command = sip::Command::Respond {
+        let command = sip::Command::RespondInDialog {
             session: self.session(id),
             request,
             status,

@@ -30,7 +30,7 @@ pub(super) struct Asides {
     pub(super) referrals: Refers,
 }
 
-/// A request of the other side that waits for `Command::Respond`.
+/// A request of the other side that waits for `Command::RespondInDialog`.
 #[derive(Debug)]
 struct Pending {
     transaction: TransactionId,
@@ -117,14 +117,14 @@ impl Session {
         command: Command,
     ) {
         match command {
-            Command::Respond {
+            Command::RespondInDialog {
                 request,
                 status,
                 sdp,
                 headers,
                 ..
             } => self.respond(now, wire, dialog, request, status, sdp, headers),
-            Command::Request {
+            Command::RequestInDialog {
                 request,
                 method,
                 headers,

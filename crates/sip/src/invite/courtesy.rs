@@ -6,6 +6,7 @@ use crate::dialog::Dialog;
 use crate::invite::Alarm;
 use crate::invite::{Session, sdp, session_timer};
 use crate::stack::wire::{ALLOW, Wire};
+use crate::transaction::layer::User;
 use crate::{Flow, Method, Name, Request, Status, Text};
 
 /// Why a request inside a dialog is refused.
@@ -44,7 +45,7 @@ pub(super) fn refuse(
         wire.serve(now, request, flow, response);
         return;
     }
-    match wire.open(request, flow, None, None) {
+    match wire.open(request, flow, None::<User>, None) {
         Some(transaction) => {
             wire.respond(now, transaction, response);
         }

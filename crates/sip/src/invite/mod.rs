@@ -203,7 +203,9 @@ impl Session {
     pub(crate) fn command(&mut self, now: Instant, wire: &mut Wire, command: Command) {
         if matches!(
             command,
-            Command::Respond { .. } | Command::Request { .. } | Command::Notify { .. }
+            Command::RespondInDialog { .. }
+                | Command::RequestInDialog { .. }
+                | Command::Notify { .. }
         ) {
             let mut stage = self.take();
             self.aside(now, wire, stage.dialog(), command);

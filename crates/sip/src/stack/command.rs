@@ -11,6 +11,9 @@ impl Stack {
     pub(super) fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Reply { flow, response } => self.wire.reply(flow, response),
+            Command::Ask { id, question } => self.ask(now, id, question),
+            Command::Hold { id, request, flow } => self.hold(now, id, &request, flow),
+            Command::Respond { id, response } => self.respond_held(now, id, response),
             Command::Accept {
                 session,
                 request,
@@ -41,8 +44,8 @@ impl Stack {
             | Command::Acknowledge { session, .. }
             | Command::Reinvite { session, .. }
             | Command::Update { session, .. }
-            | Command::Respond { session, .. }
-            | Command::Request { session, .. }
+            | Command::RespondInDialog { session, .. }
+            | Command::RequestInDialog { session, .. }
             | Command::Notify { session, .. }
             | Command::Hangup { session, .. } => {
                 self.with(now, session, |session, wire| {

@@ -7,10 +7,6 @@ use crate::message::header::Malformed;
 use crate::stack::SessionId;
 use crate::{Name, NameAddr, ReferTo, Request};
 
-/// Names a request inside a session: the stack chooses it for what comes, the layer above for what it sends.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct RequestId(pub u64);
-
 /// What a request inside a dialog wants.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum InDialog {

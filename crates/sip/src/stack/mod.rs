@@ -3,7 +3,9 @@
 //! The stack owns the timer wheel, the transactions and the INVITE sessions of one shard. Requests outside of a
 //! dialog are handed up with no state kept (RFC 3261 §8.2.7); `Command::Accept` turns an INVITE into a session.
 
+mod ask;
 mod command;
+mod hold;
 mod in_dialog;
 mod receive;
 mod replace;
@@ -20,10 +22,12 @@ use crate::stack::replace::HandedOff;
 use crate::stack::wire::{Due, Told, Wire};
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{Seeded, Token};
-use crate::transaction::layer::TransactionId;
+use crate::transaction::layer::{TransactionId, User};
 use crate::{Flow, FlowId, Header, Method, Replaces, Request, Response, Status, Text};
 
-pub use in_dialog::{InDialog, Refer, Replaced, RequestId};
+pub use in_dialog::{InDialog, Refer, Replaced};
+
+pub use crate::stack::ask::{Login, Outcome, Question, RequestId};
 
 /// The SIP machine of one shard: RFC 3261 §17 transactions, §12 dialogs and §13 INVITE sessions.
 #[derive(Debug)]
@@ -34,6 +38,8 @@ pub struct Stack {
     by_flow: BTreeSet<(u64, SessionId)>,
     /// At most [`replace`]'s number.
     handed_off: VecDeque<HandedOff>,
+    asked: HashMap<RequestId, ask::Asked, Seeded>,
+    held: HashMap<RequestId, hold::Held, Seeded>,
 }
 
 impl Stack {
@@ -47,6 +53,8 @@ impl Stack {
             by_token: HashMap::with_hasher(hasher),
             by_flow: BTreeSet::new(),
             handed_off: VecDeque::new(),
+            asked: HashMap::with_hasher(hasher),
+            held: HashMap::with_hasher(hasher),
         }
     }
 
@@ -91,6 +99,7 @@ impl Stack {
             Due::Transaction(transaction, timer) => {
                 self.drive(now, transaction, Happening::Fired(timer));
             }
+            Due::Held(id) => self.held_too_long(id),
         }
     }
 
@@ -116,15 +125,20 @@ impl Stack {
             .get(transaction)
             .and_then(|found| found.user);
         // RFC 3261 §8.1.3.1.
-        let status = match self.wire.drive(now, transaction, happening) {
+        let (status, outcome) = match self.wire.drive(now, transaction, happening) {
             Told::Nothing | Told::Pass => return,
-            Told::Timeout => Status::REQUEST_TIMEOUT,
-            Told::Lost => Status::SERVICE_UNAVAILABLE,
+            Told::Timeout => (Status::REQUEST_TIMEOUT, Outcome::Timeout),
+            Told::Lost => (Status::SERVICE_UNAVAILABLE, Outcome::FlowLost),
         };
-        if let Some(session) = user {
-            self.with(now, session, |session, wire| {
-                session.unanswered(now, wire, transaction, status);
-            });
+        match user {
+            Some(User::Session(session)) => {
+                self.with(now, session, |session, wire| {
+                    session.unanswered(now, wire, transaction, status);
+                });
+            }
+            Some(User::Asked(id)) => self.ask_unanswered(id, outcome),
+            Some(User::Held(id)) => self.release(id),
+            None => {}
         }
     }
 
@@ -270,6 +284,30 @@ pub enum Command {
         /// The flow of the request.
         flow: Flow,
     },
+    /// Sends a request outside of a dialog and tells what became of it by [`Event::Answer`], exactly once.
+    Ask {
+        /// Its number; no other request of ours may have it at the same time.
+        id: RequestId,
+        /// The request.
+        question: Question,
+    },
+    /// Keeps the transaction of an [`Event::Request`] that is answered later by [`Command::Respond`]; any method but
+    /// INVITE, ACK and CANCEL. Without room for it the request is answered 503.
+    Hold {
+        /// Its number.
+        id: RequestId,
+        /// The request as it came.
+        request: Request,
+        /// The flow of the request.
+        flow: Flow,
+    },
+    /// Answers a request that is held. Ignored when it is not, or not any longer: its client waits for 64*T1.
+    Respond {
+        /// The number of the request.
+        id: RequestId,
+        /// The answer.
+        response: Response,
+    },
     /// Sends a provisional answer to the pending INVITE.
     Ring {
         /// The session.
@@ -342,7 +380,7 @@ pub enum Command {
         sdp: Bytes,
     },
     /// Answers a [`SessionEvent::Requested`].
-    Respond {
+    RespondInDialog {
         /// The session.
         session: SessionId,
         /// Which.
@@ -355,7 +393,7 @@ pub enum Command {
         headers: Vec<Header>,
     },
     /// Sends INFO, MESSAGE or REFER inside the dialog; [`SessionEvent::Responded`] tells what came of it.
-    Request {
+    RequestInDialog {
         /// The session.
         session: SessionId,
         /// The sender's own name for it.
@@ -421,6 +459,13 @@ pub enum Event {
         /// The session that the INVITE wants to take the place of, which lives in this shard (RFC 3891 §3). Whether it
         /// may is decided above.
         replaces: Option<Replaced>,
+    },
+    /// What became of a [`Command::Ask`].
+    Answer {
+        /// The number of the request.
+        id: RequestId,
+        /// What became of it.
+        outcome: Outcome,
     },
     /// The stack refused something by itself; for logs and counters.
     Rejected {
@@ -502,16 +547,16 @@ pub enum SessionEvent {
         /// Why.
         why: EndReason,
     },
-    /// A request inside the dialog wants [`Command::Respond`] within 64*T1; else it is answered with 500.
+    /// A request inside the dialog wants [`Command::RespondInDialog`] within 64*T1; else it is answered with 500.
     Requested {
-        /// Names it.
+        /// The stack's own name for it.
         id: RequestId,
         /// What it wants.
         wants: InDialog,
         /// The whole request.
         request: Request,
     },
-    /// A [`Command::Request`] has its final answer.
+    /// A [`Command::RequestInDialog`] has its final answer.
     Responded {
         /// Which.
         id: RequestId,
@@ -522,7 +567,7 @@ pub enum SessionEvent {
     },
     /// A NOTIFY tells how far a REFER of ours has come (RFC 3515 §2.4.5); it is answered with 200.
     Notified {
-        /// The [`Command::Request`] that sent the REFER.
+        /// The [`Command::RequestInDialog`] that sent the REFER.
         refer: RequestId,
         /// Status of the referred request, if the NOTIFY tells one.
         status: Option<Status>,

@@ -12,8 +12,8 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
     Command, Config, Destination, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
-    Method, Name, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack, Status,
-    Text, Transport,
+    Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack,
+    Status, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -182,7 +182,7 @@ impl Ladder {
         let (session, sdp, headers) = (SESSION, None, Vec::new());
         self.command(
             &format!("respond {status}"),
-            Command::Respond {
+            Command::RespondInDialog {
                 session,
                 request,
                 status,
@@ -424,6 +424,10 @@ fn told(event: &Event) -> String {
         },
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
+        Event::Answer { id, outcome } => match outcome {
+            Outcome::Answered(response) => format!("Answer {} {}", id.0, response.status.0),
+            other => format!("Answer {} {other:?}", id.0),
+        },
         Event::Session { event, .. } => match event {
             SessionEvent::Ringing { status, sdp, .. } => {
                 format!("Ringing {}{}", status.0, with(sdp))
