@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use crate::Id;
+use crate::column::Word;
 use crate::engine::{Completion, Durability, Store};
 use crate::error::{Error, Result};
 use crate::journal::frame;
@@ -35,6 +36,13 @@ pub enum Transport {
     Ws,
     /// RFC 7118 §3 over TLS.
     Wss,
+}
+
+impl Transport {
+    /// Its name in lower case, as REST and the table spell it.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
 }
 
 /// One contact of one endpoint (RFC 3261 §10.3).
@@ -209,6 +217,33 @@ impl Bindings {
         endpoint: Id,
         goes: impl Fn(&Packed) -> bool,
     ) -> Result<SmallVec<[Packed; 1]>> {
+        self.take(endpoint, goes, Tell::Nobody)
+    }
+
+    /// As [`Bindings::remove`]; returns when that is on disk.
+    pub async fn end(
+        &self,
+        endpoint: Id,
+        goes: impl Fn(&Packed) -> bool,
+    ) -> Result<SmallVec<[Packed; 1]>> {
+        let (told, committed) = oneshot::channel();
+        let completion: Completion = Box::new(move |outcome| {
+            // Nobody listens when the caller was cancelled: they are gone all the same.
+            let _: std::result::Result<(), _> = told.send(outcome);
+        });
+        let gone = self.take(endpoint, goes, Tell::Completion(completion))?;
+        if !gone.is_empty() {
+            committed.await.map_err(|_| Error::Closed)??;
+        }
+        Ok(gone)
+    }
+
+    fn take(
+        &self,
+        endpoint: Id,
+        goes: impl Fn(&Packed) -> bool,
+        tell: Tell,
+    ) -> Result<SmallVec<[Packed; 1]>> {
         let mut entry = self.0.table.entry(endpoint);
         let places = entry.held().iter().enumerate();
         let change = Change {
@@ -221,7 +256,7 @@ impl Bindings {
         if change.remove.is_empty() {
             return Ok(SmallVec::new());
         }
-        self.0.journal.append(Tell::Nobody, |bytes| {
+        self.0.journal.append(tell, |bytes| {
             describe(bytes, endpoint, entry.held(), &change);
         })?;
         let undo = apply(&mut entry, endpoint, change);
@@ -233,21 +268,8 @@ impl Bindings {
 
     /// Removes all bindings of an endpoint; returns when that is on disk.
     pub async fn clear(&self, endpoint: Id) -> Result<()> {
-        if self.look(endpoint, <[_]>::is_empty) {
-            return Ok(());
-        }
-        let (told, committed) = oneshot::channel();
-        let completion: Completion = Box::new(move |outcome| {
-            // Nobody listens when the caller was cancelled: they are gone all the same.
-            let _: std::result::Result<(), _> = told.send(outcome);
-        });
-        self.replay(
-            endpoint,
-            vec![BindingChange::DeleteAll { endpoint }],
-            completion,
-        )?;
-        self.0.journal.flush();
-        committed.await.map_err(|_| Error::Closed)?
+        self.end(endpoint, |_| true).await?;
+        Ok(())
     }
 
     /// Makes changes of one endpoint as they are described.

@@ -148,6 +148,20 @@ impl Location {
         }
     }
 
+    /// Ends the live bindings of an endpoint whose keys are asked for; returns them once that is on disk.
+    pub(crate) async fn end(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        goes: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Binding>, Error> {
+        let now = now.as_microsecond();
+        let goes = |packed: &Packed| packed.expires_at() > now && goes(packed.view().key);
+        let gone = self.0.bindings.end(endpoint, goes).await?;
+        let gone = gone.iter().map(|packed| packed.view().binding(endpoint));
+        Ok(gone.collect())
+    }
+
     /// Removes all bindings of an endpoint and waits until that is on disk.
     pub async fn drop_bindings(&self, endpoint: Id) -> Result<(), Error> {
         Ok(self.0.bindings.clear(endpoint).await?)

@@ -13,7 +13,7 @@ use crate::directory::Subscriber;
 use crate::registrar::answers::{Answers, Waiting};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Location, transport_of};
-use crate::registrar::policy::{self, Grant};
+use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::{Decision, Directory, Settings};
 
 /// Seconds after which a client may try again what found the store busy.
@@ -35,10 +35,16 @@ pub struct Registrar {
 struct Refused {
     status: Status,
     why: &'static str,
+    /// With 423, the shortest registration in seconds.
+    least: u32,
 }
 
 const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused { status, why }
+    Refused {
+        status,
+        why,
+        least: 0,
+    }
 }
 
 impl Registrar {
@@ -101,6 +107,10 @@ impl Registrar {
         if !subscriber.enabled {
             return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
         }
+        let policy = self.directory.registration_policy(subscriber);
+        if policy.refuses(user_agent) {
+            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+        }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
             return Err(refuse(refused(
@@ -126,7 +136,7 @@ impl Registrar {
                 bindings.iter().map(store::Binding::view),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &contacts)
+        self.bind(now, shard, request, flow, &who, &policy, &contacts)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -140,6 +150,10 @@ impl Registrar {
         names_it(request.to()) && names_it(request.from())
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn bind(
         &self,
         now: &Now,
@@ -147,6 +161,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
         who: &Authenticated,
+        policy: &RegistrationPolicy,
         contacts: &Contacts,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
@@ -163,7 +178,7 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, contacts, held)
+                self.plan(now.wall, request, flow, policy, contacts, held)
             },
             |held| self.ok(shard, request, now.wall, held.iter().map(Packed::view)),
         );
@@ -230,11 +245,16 @@ impl Registrar {
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn plan(
         &self,
         now: Timestamp,
         request: &Request,
         flow: Flow,
+        policy: &RegistrationPolicy,
         contacts: &Contacts,
         held: &[Packed],
     ) -> Result<Change, Refused> {
@@ -260,20 +280,25 @@ impl Registrar {
             }
             Contacts::List(list) => list,
         };
-        if list.len() > self.settings.max_bindings {
+        if list.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         let mut change = Change::default();
         let micros = now.as_microsecond();
         for contact in list {
-            let grant = policy::grant(&self.settings, contact, request.expires());
+            let grant = policy::grant(policy, contact, request.expires());
             let place = held.iter().position(|binding| names(contact, binding));
             let known = place.and_then(|place| held.get(place));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
             let seconds = match grant {
-                Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
+                Grant::TooBrief => {
+                    return Err(Refused {
+                        least: policy.min_expires,
+                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                    });
+                }
                 Grant::Remove => {
                     change.remove.extend(place);
                     continue;
@@ -323,7 +348,7 @@ impl Registrar {
             change.remove.contains(place) || change.put.iter().any(|(put, _)| *put == Some(*place))
         };
         let stay = (0..held.len()).filter(|place| !replaced(place)).count();
-        if stay + change.put.len() > self.settings.max_bindings {
+        if stay + change.put.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
@@ -357,8 +382,9 @@ impl Registrar {
         let mut response = self.authenticator.respond(shard, request, refused.status);
         match refused.status {
             Status::INTERVAL_TOO_BRIEF => {
-                let least = self.settings.min_expires.to_string();
-                response.headers.push(Name::MinExpires, least);
+                response
+                    .headers
+                    .push(Name::MinExpires, refused.least.to_string());
             }
             Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
             _ => response.reason = refused.why.into(),
