@@ -10,6 +10,7 @@ pub mod framing;
 mod invite;
 pub mod message;
 pub mod stack;
+pub mod stateless;
 mod transaction;
 
 /// Text inside a message: a cheap slice of the received buffer.

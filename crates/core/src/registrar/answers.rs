@@ -22,7 +22,16 @@ pub(crate) struct Waiting {
     /// Where it goes.
     pub(crate) flow: Flow,
     /// What it is.
-    pub(crate) response: Box<Response>,
+    pub(crate) answer: Answer,
+}
+
+/// An answer to a REGISTER.
+#[derive(Debug)]
+pub enum Answer {
+    /// One that the stack has to finish and write.
+    Response(Box<Response>),
+    /// One that is written.
+    Written(Vec<u8>),
 }
 
 /// The answers of one shard that wait.

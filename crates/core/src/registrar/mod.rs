@@ -13,7 +13,9 @@ mod policy;
 )]
 mod registrar;
 mod replay;
+mod shortcut;
 
+pub use answers::Answer;
 pub(crate) use authentication::Authenticator;
 pub use deregistration::{LiveBinding, binding_id};
 pub(crate) use location::datagram_target;
@@ -21,3 +23,4 @@ pub use location::{Location, Reach};
 pub use policy::RegistrationPolicy;
 pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};
 pub use registrar::Registrar;
+pub use shortcut::{Short, Shortcut};

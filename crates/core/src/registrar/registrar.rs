@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use call::Now;
 use jiff::Timestamp;
+use sip::stateless::refusal_of;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
 use smallvec::SmallVec;
 use store::{Change, Packed, View};
 
 use crate::directory::Subscriber;
-use crate::registrar::answers::{Answers, Waiting};
+use crate::registrar::answers::{Answer, Answers, Waiting};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Location, transport_of};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
@@ -22,10 +23,10 @@ const RETRY_AFTER: &str = "2";
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
 pub struct Registrar {
-    settings: Arc<Settings>,
-    directory: Directory,
-    location: Location,
-    authenticator: Authenticator,
+    pub(super) settings: Arc<Settings>,
+    pub(super) directory: Directory,
+    pub(super) location: Location,
+    pub(super) authenticator: Authenticator,
     /// Of each shard.
     answers: Vec<Answers>,
 }
@@ -185,15 +186,16 @@ impl Registrar {
         match outcome {
             Ok(Ok((ticket, undo, response))) => {
                 self.authenticator.set_pending(who, true);
-                if let Some(answers) = self.answers.get(usize::from(shard)) {
-                    answers.push(Waiting {
+                self.wait(
+                    shard,
+                    Waiting {
                         ticket,
                         undo,
                         proof: (who.nonce, who.count),
                         flow,
-                        response: Box::new(response),
-                    });
-                }
+                        answer: Answer::Response(Box::new(response)),
+                    },
+                );
                 Ok(Decision::Wait)
             }
             Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
@@ -224,24 +226,27 @@ impl Registrar {
 
     /// Gives the answers whose bindings are on disk; instead of one whose are not, 503, and the same request may be tried
     /// again. Call it on the shard's thread.
-    pub fn answers(&self, shard: u8, mut each: impl FnMut(Flow, Response)) {
+    pub fn answers(&self, shard: u8, mut each: impl FnMut(Flow, Answer)) {
         let Some(answers) = self.answers.get(usize::from(shard)) else {
             return;
         };
         answers.take(&self.location, |waiting, committed| {
             let (nonce, count) = waiting.proof;
-            let mut response = *waiting.response;
             if committed {
                 self.authenticator.committed(nonce, count);
+                each(waiting.flow, waiting.answer);
             } else {
                 self.authenticator.forget(nonce, count);
-                response.status = Status::SERVICE_UNAVAILABLE;
-                response.reason = Status::SERVICE_UNAVAILABLE.reason().into();
-                response.headers.remove(&Name::Contact);
-                response.headers.push(Name::RetryAfter, RETRY_AFTER);
+                each(waiting.flow, not_kept(waiting.answer));
             }
-            each(waiting.flow, response);
         });
+    }
+
+    /// Keeps an answer until its change is on disk.
+    pub(super) fn wait(&self, shard: u8, waiting: Waiting) {
+        if let Some(answers) = self.answers.get(usize::from(shard)) {
+            answers.push(waiting);
+        }
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
@@ -403,6 +408,24 @@ impl Registrar {
     }
 }
 
+/// The 503 in the place of an answer whose bindings could not be written.
+fn not_kept(answer: Answer) -> Answer {
+    const STATUS: Status = Status::SERVICE_UNAVAILABLE;
+    match answer {
+        Answer::Response(mut response) => {
+            response.status = STATUS;
+            response.reason = STATUS.reason().into();
+            response.headers.remove(&Name::Contact);
+            response.headers.push(Name::RetryAfter, RETRY_AFTER);
+            Answer::Response(response)
+        }
+        Answer::Written(bytes) => {
+            let status = format!("{} {}", STATUS.0, STATUS.reason());
+            Answer::Written(refusal_of(&bytes, &status, RETRY_AFTER))
+        }
+    }
+}
+
 /// Tells whether this REGISTER made the binding.
 fn is_from(binding: &View<'_>, request: &Request) -> bool {
     let same_call = request
@@ -439,6 +462,6 @@ fn user_agent(request: &Request) -> &str {
 }
 
 /// Spells a time as SIP does (RFC 3261 §20.17).
-fn date(now: Timestamp) -> String {
+pub(super) fn date(now: Timestamp) -> String {
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
