@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod page;
 mod seal;
+mod sealer;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
@@ -28,6 +29,7 @@ pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use page::{Comparison, Match, Page, Paged};
 pub use seal::{SealKey, Secret};
+pub use sealer::Sealer;
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.
 pub type Id = i64;

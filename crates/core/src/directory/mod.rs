@@ -10,6 +10,7 @@ mod application;
 mod call;
 mod domain;
 mod endpoint;
+mod gruu;
 mod id;
 mod pace;
 mod subscriber;
@@ -37,6 +38,7 @@ pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 
+pub(crate) use gruu::{Device, Gruus};
 use pace::Pace;
 use subscriber::Subscribers;
 

@@ -1,8 +1,13 @@
 //! The registrar: who may register what (`registrar`), where endpoints are (`location`), what is granted (`policy`), and
-//! the digest check that REGISTER and INVITE share (`authentication`, `replay`). RFC 3261 §10, §22; RFC 7616.
+//! the digest check that REGISTER and INVITE share (`authentication`, `replay`). Which
+//! flow of which device it was and which proxies it came through: `outbound`, `path`. What is said back: `answer`.
+//! RFC 3261 §10, §22; RFC 7616; RFC 5626, RFC 3327.
 
+mod answer;
 mod authentication;
 mod location;
+mod outbound;
+mod path;
 mod policy;
 #[expect(
     clippy::module_inception,
@@ -14,5 +19,6 @@ mod replay;
 pub(crate) use authentication::Authenticator;
 pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
+pub(crate) use path::{next_hop, route};
 pub(crate) use policy::is_refused_user_agent;
 pub use registrar::Registrar;
