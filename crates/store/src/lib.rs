@@ -15,6 +15,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod page;
+mod policy;
 mod seal;
 mod sealer;
 
@@ -28,6 +29,7 @@ pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use page::{Comparison, Match, Page, Paged};
+pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 pub use sealer::Sealer;
 

@@ -20,10 +20,16 @@ pub(crate) const RETRY_AFTER: &str = "2";
 pub(crate) struct Refused {
     pub(crate) status: Status,
     pub(crate) why: &'static str,
+    /// With 423, the shortest registration in seconds.
+    pub(crate) least: u32,
 }
 
 pub(crate) const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused { status, why }
+    Refused {
+        status,
+        why,
+        least: 0,
+    }
 }
 
 /// Makes the answers.
@@ -110,7 +116,7 @@ impl Answers {
         let mut response = self.authenticator.respond(shard, request, refused.status);
         match refused.status {
             Status::INTERVAL_TOO_BRIEF => {
-                let least = self.settings.min_expires.to_string();
+                let least = refused.least.to_string();
                 response.headers.push(Name::MinExpires, least);
             }
             Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),

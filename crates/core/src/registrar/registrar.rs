@@ -14,7 +14,7 @@ use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Change, Held, Location, transport_of};
 use crate::registrar::outbound::{self, Way};
-use crate::registrar::policy::{self, Grant};
+use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::{Decision, Directory, Settings, Signalling};
 
 /// The registrar of all shards; it is called on their threads.
@@ -87,6 +87,10 @@ impl Registrar {
         if !subscriber.enabled {
             return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
         }
+        let policy = self.directory.registration_policy(subscriber);
+        if policy.refuses(user_agent) {
+            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+        }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
             return Err(refuse(refused(
@@ -111,7 +115,7 @@ impl Registrar {
                 bindings.iter(),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &way)
+        self.bind(now, shard, request, flow, &who, &policy, &way)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -125,6 +129,10 @@ impl Registrar {
         names_it(request.to()) && names_it(request.from())
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn bind(
         &self,
         now: &Now,
@@ -132,6 +140,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
         who: &Authenticated,
+        policy: &RegistrationPolicy,
         way: &Way,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
@@ -147,7 +156,7 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, &who.subscriber, way, held)
+                self.plan(now.wall, request, flow, &who.subscriber, policy, way, held)
             },
             |held| {
                 self.authenticator.set_pending(who, true);
@@ -209,12 +218,17 @@ impl Registrar {
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn plan(
         &self,
         now: Timestamp,
         request: &Request,
         flow: Flow,
         subscriber: &Subscriber,
+        policy: &RegistrationPolicy,
         way: &Way,
         held: &[Held],
     ) -> Result<Change, Refused> {
@@ -239,7 +253,7 @@ impl Registrar {
             }
             Contacts::List(list) => list,
         };
-        if list.len() > self.settings.max_bindings {
+        if list.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         if !way.admits(list, request.expires()) {
@@ -247,7 +261,7 @@ impl Registrar {
         }
         let mut change = Change::default();
         for contact in list {
-            let grant = policy::grant(&self.settings, contact, request.expires());
+            let grant = policy::grant(policy, contact, request.expires());
             let known = held
                 .iter()
                 .map(|held| &held.binding)
@@ -256,7 +270,12 @@ impl Registrar {
                 return Err(OLD);
             }
             let seconds = match grant {
-                Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
+                Grant::TooBrief => {
+                    return Err(Refused {
+                        least: policy.min_expires,
+                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                    });
+                }
                 Grant::Remove => {
                     change
                         .remove
@@ -301,7 +320,7 @@ impl Registrar {
             let key = &held.binding.key;
             !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
         };
-        if held.iter().filter(stays).count() + change.put.len() > self.settings.max_bindings {
+        if held.iter().filter(stays).count() + change.put.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
