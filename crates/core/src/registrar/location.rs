@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use store::{Binding, Bindings, Change, Id, Packed, Store, Ticket, Undo, View, Watcher};
 
 use crate::Error;
+use crate::directory::Device;
 
 /// The table of bindings by endpoint; clones share it.
 #[derive(Clone, Debug)]
@@ -32,6 +33,10 @@ pub struct Reach {
     pub contact: String,
     /// The flow that carries requests to it.
     pub flow: Flow,
+    /// The proxies that requests to it pass, as in Path (RFC 3327).
+    pub path: Option<String>,
+    /// Which device it is, when it said so (RFC 5626 §4.1).
+    pub instance: Option<String>,
 }
 
 impl Location {
@@ -58,10 +63,23 @@ impl Location {
 
     /// Gives the ways to an endpoint's phones, newest login first.
     pub fn reach(&self, endpoint: Id, now: Timestamp) -> Vec<Reach> {
+        self.reach_at(endpoint, now, None)
+    }
+
+    /// Gives the ways to an endpoint's phones, or to one of its devices only.
+    pub(crate) fn reach_at(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        device: Option<&Device>,
+    ) -> Vec<Reach> {
         self.live(endpoint, now, |packed, view| {
-            packed.is_reachable().then(|| Reach {
+            let is_asked = device.is_none_or(|device| device.is_at(&view.binding(endpoint)));
+            (packed.is_reachable() && is_asked).then(|| Reach {
                 flow: flow_of(view),
                 contact: view.contact.to_owned(),
+                path: view.path.map(str::to_owned),
+                instance: view.instance.map(str::to_owned),
             })
         })
     }

@@ -8,17 +8,16 @@ use jiff::Timestamp;
 use sip::stateless::refusal_of;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
 use smallvec::SmallVec;
-use store::{Change, Packed, View};
+use store::{Binding, Change, Packed, View};
 
-use crate::directory::Subscriber;
-use crate::registrar::answers::{Answer, Answers, Waiting};
+use crate::directory::{Gruus, Subscriber};
+use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Location, transport_of};
+use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
+use crate::registrar::waiting::{Answer, Waiting, WaitingLine};
 use crate::{Decision, Directory, Settings};
-
-/// Seconds after which a client may try again what found the store busy.
-const RETRY_AFTER: &str = "2";
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -27,25 +26,9 @@ pub struct Registrar {
     pub(super) directory: Directory,
     pub(super) location: Location,
     pub(super) authenticator: Authenticator,
-    /// Of each shard.
-    answers: Vec<Answers>,
-}
-
-/// Why the bindings stay as they are.
-#[derive(Debug)]
-struct Refused {
-    status: Status,
-    why: &'static str,
-    /// With 423, the shortest registration in seconds.
-    least: u32,
-}
-
-const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused {
-        status,
-        why,
-        least: 0,
-    }
+    answers: Answers,
+    /// Of each shard: the answers that wait for their commit.
+    lines: Vec<WaitingLine>,
 }
 
 impl Registrar {
@@ -55,13 +38,15 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        gruus: Gruus,
         shards: usize,
     ) -> Self {
         let shards = u8::try_from(shards).unwrap_or(u8::MAX);
         Self {
-            answers: (0..shards)
-                .map(|shard| Answers::new(&location, shard))
+            lines: (0..shards)
+                .map(|shard| WaitingLine::new(&location, shard))
                 .collect(),
+            answers: Answers::new(Arc::clone(&settings), authenticator.clone(), gruus),
             settings,
             directory,
             location,
@@ -84,7 +69,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
     ) -> Result<Decision, Box<Response>> {
-        let refuse = |refused: Refused| self.refuse(shard, request, &refused);
+        let refuse = |refused: Refused| self.answers.refuse(shard, request, &refused);
         let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
         if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
             return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
@@ -120,24 +105,25 @@ impl Registrar {
             )));
         }
         // Steps 6 and 7.
-        let contacts = request.contacts();
-        let contacts = contacts.map_err(|_| refuse(refused(Status::BAD_REQUEST, "Contact")))?;
+        let way = Way::of(&self.settings, request, flow).map_err(refuse)?;
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
-        let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
+        let asks = matches!(&way.contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
         let is_bound = who.again.is_some()
             && bindings
                 .iter()
                 .any(|binding| is_from(&binding.view(), request));
         if asks || is_bound {
-            return Ok(Decision::Reply(self.ok(
+            return Ok(Decision::Reply(self.answers.ok(
                 shard,
                 request,
                 now.wall,
-                bindings.iter().map(store::Binding::view),
+                subscriber,
+                &way,
+                bindings.iter(),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &policy, &contacts)
+        self.bind(now, shard, request, flow, &who, &policy, &way)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -163,7 +149,7 @@ impl Registrar {
         flow: Flow,
         who: &Authenticated,
         policy: &RegistrationPolicy,
-        contacts: &Contacts,
+        way: &Way,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
         let outcome = self.location.change(
@@ -179,9 +165,17 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, policy, contacts, held)
+                self.plan(now.wall, request, flow, policy, way, held)
             },
-            |held| self.ok(shard, request, now.wall, held.iter().map(Packed::view)),
+            |held| {
+                let bindings: Vec<Binding> = held
+                    .iter()
+                    .map(|packed| packed.view().binding(endpoint))
+                    .collect();
+                let (live, subscriber) = (bindings.iter(), &who.subscriber);
+                self.answers
+                    .ok(shard, request, now.wall, subscriber, way, live)
+            },
         );
         match outcome {
             Ok(Ok((ticket, undo, response))) => {
@@ -198,11 +192,11 @@ impl Registrar {
                 );
                 Ok(Decision::Wait)
             }
-            Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
+            Ok(Err(why)) => Err(self.answers.refuse(shard, request, &why)),
             Err(error) => {
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
-                Err(self.refuse(
+                Err(self.answers.refuse(
                     shard,
                     request,
                     &refused(Status::SERVICE_UNAVAILABLE, "Store busy"),
@@ -218,8 +212,8 @@ impl Registrar {
 
     /// Returns when the journal has told of changes of this shard since the last time.
     pub async fn committed(&self, shard: u8) {
-        match self.answers.get(usize::from(shard)) {
-            Some(answers) => answers.ready().await,
+        match self.lines.get(usize::from(shard)) {
+            Some(line) => line.ready().await,
             None => std::future::pending().await,
         }
     }
@@ -227,10 +221,10 @@ impl Registrar {
     /// Gives the answers whose bindings are on disk; instead of one whose are not, 503, and the same request may be tried
     /// again. Call it on the shard's thread.
     pub fn answers(&self, shard: u8, mut each: impl FnMut(Flow, Answer)) {
-        let Some(answers) = self.answers.get(usize::from(shard)) else {
+        let Some(line) = self.lines.get(usize::from(shard)) else {
             return;
         };
-        answers.take(&self.location, |waiting, committed| {
+        line.take(&self.location, |waiting, committed| {
             let (nonce, count) = waiting.proof;
             if committed {
                 self.authenticator.committed(nonce, count);
@@ -244,8 +238,8 @@ impl Registrar {
 
     /// Keeps an answer until its change is on disk.
     pub(super) fn wait(&self, shard: u8, waiting: Waiting) {
-        if let Some(answers) = self.answers.get(usize::from(shard)) {
-            answers.push(waiting);
+        if let Some(line) = self.lines.get(usize::from(shard)) {
+            line.push(waiting);
         }
     }
 
@@ -260,7 +254,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
         policy: &RegistrationPolicy,
-        contacts: &Contacts,
+        way: &Way,
         held: &[Packed],
     ) -> Result<Change, Refused> {
         let held: SmallVec<[View<'_>; 2]> = held.iter().map(Packed::view).collect();
@@ -270,7 +264,7 @@ impl Registrar {
         let in_order =
             |binding: &View<'_>| *binding.call_id != **call_id || cseq.number > binding.cseq;
         const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
-        let list = match contacts {
+        let list = match &way.contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
             }
@@ -288,11 +282,14 @@ impl Registrar {
         if list.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
+        if !way.admits(list, request.expires()) {
+            return Err(refused(Status::BAD_REQUEST, "One flow at a time"));
+        }
         let mut change = Change::default();
         let micros = now.as_microsecond();
         for contact in list {
             let grant = policy::grant(policy, contact, request.expires());
-            let place = held.iter().position(|binding| names(contact, binding));
+            let place = held.iter().position(|binding| names(way, contact, binding));
             let known = place.and_then(|place| held.get(place));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
@@ -316,7 +313,7 @@ impl Registrar {
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
                 return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
             }
-            let outbound_key = outbound_key(contact);
+            let outbound_key = way.key(contact);
             let key = match (known, &outbound_key) {
                 (Some(known), _) => known.key,
                 (None, Some(key)) => key,
@@ -325,7 +322,8 @@ impl Registrar {
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
             // all registrations of one boot).
             let logged_in = known.filter(|binding| *binding.call_id == **call_id);
-            let instance = contact.params.get("+sip.instance");
+            let instance = outbound::instance(contact);
+            let reg_id = outbound_key.as_ref().and(contact.params.get("reg-id"));
             let new = View {
                 key,
                 contact: &contact.uri_text,
@@ -337,11 +335,11 @@ impl Registrar {
                 local: flow.local,
                 remote: flow.remote,
                 flow: flow.id.0,
-                path: None,
+                path: way.path.as_deref(),
                 user_agent: user_agent(request),
                 q: contact.q(),
                 instance: instance.as_deref(),
-                reg_id: registration_id(contact),
+                reg_id: reg_id.and_then(|reg_id| reg_id.parse().ok()),
             };
             // The last of two equal Contacts wins.
             change
@@ -357,44 +355,6 @@ impl Registrar {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
-    }
-
-    /// Step 8: all live bindings with what is left of their time, and the date.
-    fn ok<'a>(
-        &self,
-        shard: u8,
-        request: &Request,
-        now: Timestamp,
-        bindings: impl Iterator<Item = View<'a>>,
-    ) -> Response {
-        let mut response = self.authenticator.respond(shard, request, Status::OK);
-        for binding in bindings {
-            let left = ((binding.expires_at - now.as_microsecond()) / 1_000_000).max(0);
-            let mut value = format!("<{}>;expires={left}", binding.contact);
-            if binding.q != 1000 {
-                value.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
-            }
-            if let Some(instance) = binding.instance {
-                value.push_str(&format!(";+sip.instance=\"{instance}\""));
-            }
-            response.headers.push(Name::Contact, value);
-        }
-        response.headers.push(Name::Date, date(now));
-        response
-    }
-
-    fn refuse(&self, shard: u8, request: &Request, refused: &Refused) -> Box<Response> {
-        let mut response = self.authenticator.respond(shard, request, refused.status);
-        match refused.status {
-            Status::INTERVAL_TOO_BRIEF => {
-                response
-                    .headers
-                    .push(Name::MinExpires, refused.least.to_string());
-            }
-            Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
-            _ => response.reason = refused.why.into(),
-        }
-        Box::new(response)
     }
 
     /// Removes the bindings of a stream connection that is gone.
@@ -436,8 +396,8 @@ fn is_from(binding: &View<'_>, request: &Request) -> bool {
 
 /// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
 /// URI (RFC 3261 §10.3 step 7, §19.1.4).
-fn names(contact: &NameAddr, binding: &View<'_>) -> bool {
-    if let Some(key) = outbound_key(contact) {
+fn names(way: &Way, contact: &NameAddr, binding: &View<'_>) -> bool {
+    if let Some(key) = way.key(contact) {
         return key == binding.key;
     }
     if *contact.uri_text == *binding.contact {
@@ -446,22 +406,8 @@ fn names(contact: &NameAddr, binding: &View<'_>) -> bool {
     sip::Uri::parse(&binding.contact.into()).is_ok_and(|uri| uri.same_as(&contact.uri))
 }
 
-fn outbound_key(contact: &NameAddr) -> Option<String> {
-    let instance = contact.params.get("+sip.instance")?;
-    Some(format!("{instance}#{}", registration_id(contact)?))
-}
-
-fn registration_id(contact: &NameAddr) -> Option<u32> {
-    contact.params.get("reg-id")?.parse().ok()
-}
-
 /// At most 250 octets of User-Agent are kept.
 fn user_agent(request: &Request) -> &str {
     let value = request.headers.get(&Name::UserAgent);
     value.map_or("", |value| &value[..value.floor_char_boundary(250)])
-}
-
-/// Spells a time as SIP does (RFC 3261 §20.17).
-pub(super) fn date(now: Timestamp) -> String {
-    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -12,9 +12,9 @@ use store::{Change, Packed, View};
 
 use crate::directory::Host;
 use crate::registrar::Registrar;
-use crate::registrar::answers::{Answer, Waiting};
+use crate::registrar::answer::date;
 use crate::registrar::policy;
-use crate::registrar::registrar::date;
+use crate::registrar::waiting::{Answer, Waiting};
 use crate::uas;
 
 /// What came of a datagram.
@@ -92,7 +92,9 @@ impl Shortcut {
         let registrar = Arc::clone(&self.registrar);
         let settings = &registrar.settings;
         let refused = &settings.refused_user_agents;
-        if policy::is_refused_user_agent(refused, request.user_agent) {
+        if policy::is_refused_user_agent(refused, request.user_agent)
+            || !settings.service_route.is_empty()
+        {
             return None;
         }
         let host = registrar.directory.host(request.host)?;

@@ -1,4 +1,4 @@
-//! Answers to REGISTER that wait until the journal has what they say, in order, for each shard.
+//! WaitingLine to REGISTER that wait until the journal has what they say, in order, for each shard.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -36,17 +36,17 @@ pub enum Answer {
 
 /// The answers of one shard that wait.
 #[derive(Debug)]
-pub(crate) struct Answers {
+pub(crate) struct WaitingLine {
     waiting: Mutex<VecDeque<Waiting>>,
     watcher: Arc<Watcher>,
     ready: Arc<Notify>,
 }
 
-impl Answers {
+impl WaitingLine {
     pub(crate) fn new(location: &Location, shard: u8) -> Self {
         let ready = Arc::new(Notify::new());
         let wake = Arc::clone(&ready);
-        Answers {
+        WaitingLine {
             waiting: Mutex::default(),
             watcher: location.watch(shard, move || wake.notify_one()),
             ready,
