@@ -7,6 +7,7 @@ pub mod calls;
 mod clock;
 pub mod directory;
 pub mod error;
+pub mod guard;
 mod handles;
 pub mod registrar;
 pub mod settings;
@@ -24,6 +25,7 @@ pub use directory::{
     Orphans, Page, Subscriber,
 };
 pub use error::{Barred, Error, Why};
+pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
 pub use settings::{Egress, Settings};

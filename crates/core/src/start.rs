@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Settings, Signalling, Uas};
+use crate::{Clock, Dialects, Directory, Error, Guard, MediaHandle, Settings, Signalling, Uas};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -26,6 +26,8 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// Who is not answered.
+    pub guard: Guard,
     /// What the operator set.
     pub settings: Arc<Settings>,
     clock: Clock,
@@ -64,19 +66,23 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let authenticator =
+            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
             signalling.clone(),
         ));
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
-            store,
+            store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -90,15 +96,22 @@ impl Core {
             Arc::clone(&registrar),
             calls.clone(),
             authenticator.clone(),
+            guard.clone(),
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
+            guard,
             settings,
             clock,
             tasks,

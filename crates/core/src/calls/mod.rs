@@ -33,7 +33,7 @@ use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
 use crate::registrar::Authenticator;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -69,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) directory: Directory,
     pub(crate) location: Location,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -104,6 +106,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,

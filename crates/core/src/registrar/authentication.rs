@@ -13,7 +13,7 @@ use sip::{Flow, Method, Name, Request, Response, Status, Text, Uri};
 
 use crate::directory::{Host, Subscriber};
 use crate::registrar::replay::{Fingerprint, Replays, Use};
-use crate::{Directory, Settings};
+use crate::{Directory, Guard, Offence, Settings};
 
 /// A user who proved the password.
 #[derive(Clone, Debug)]
@@ -39,6 +39,7 @@ pub(crate) struct Authenticator(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
+    guard: Guard,
     nonces: Nonces,
     replays: Replays,
     salt: AtomicU64,
@@ -60,7 +61,12 @@ pub(crate) fn seconds(now: &Now) -> u64 {
 
 impl Authenticator {
     /// Makes one whose nonces are sealed with `key`; those of another key are invented ones.
-    pub(crate) fn new(settings: Arc<Settings>, directory: Directory, key: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        directory: Directory,
+        guard: Guard,
+        key: [u8; 32],
+    ) -> Self {
         let nobody = digest::ha1(settings.algorithm, b"", "", &key);
         Self(Arc::new(Inner {
             nonces: Nonces::new(key, settings.nonce_lifetime),
@@ -70,6 +76,7 @@ impl Authenticator {
             nobody,
             settings,
             directory,
+            guard,
         }))
     }
 
@@ -90,6 +97,7 @@ impl Authenticator {
             ))
         };
         let Some(credentials) = self.credentials(request, &host.realm) else {
+            self.0.guard.challenged(now, flow.remote.ip());
             return challenge(false);
         };
         // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
@@ -113,6 +121,8 @@ impl Authenticator {
                 .nonces
                 .check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
         let (Some(subscriber), true) = (subscriber, proved) else {
+            let source = flow.remote.ip();
+            self.0.guard.note(now, source, Offence::WrongCredentials);
             return challenge(false);
         };
         let nonce = match validity {
@@ -141,6 +151,9 @@ impl Authenticator {
             Use::Retransmission { pending } => Some(Pending(pending)),
             Use::Replay | Use::Forgotten => return challenge(true),
         };
+        self.0
+            .guard
+            .proved(now, flow.remote.ip(), subscriber.endpoint);
         Ok(Authenticated {
             subscriber,
             nonce,

@@ -13,7 +13,7 @@ use crate::directory::Subscriber;
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Change, Held, Location, transport_of};
 use crate::registrar::policy::{self, Grant};
-use crate::{Decision, Directory, Settings, Signalling};
+use crate::{Decision, Directory, Guard, Offence, Settings, Signalling};
 
 /// Seconds after which a client may try again what found the store busy.
 const RETRY_AFTER: &str = "2";
@@ -25,6 +25,7 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    guard: Guard,
     signalling: Signalling,
 }
 
@@ -46,6 +47,7 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        guard: Guard,
         signalling: Signalling,
     ) -> Self {
         Self {
@@ -53,6 +55,7 @@ impl Registrar {
             directory,
             location,
             authenticator,
+            guard,
             signalling,
         }
     }
@@ -83,6 +86,8 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
