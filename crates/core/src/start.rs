@@ -3,14 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip::FlowId;
+use sip::{FlowId, Outcome, RequestId};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
-use crate::{Clock, Dialects, Directory, Error, Guard, MediaHandle, Settings, Signalling, Uas};
+use crate::requests;
+use crate::{
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -28,6 +31,8 @@ pub struct Core {
     pub uas: Uas,
     /// Who is not answered.
     pub guard: Guard,
+    /// Requests of ours whose answers tasks wait for.
+    pub requests: Requests,
     /// What the operator set.
     pub settings: Arc<Settings>,
     clock: Clock,
@@ -77,6 +82,7 @@ impl Core {
             guard.clone(),
             signalling.clone(),
         ));
+        let requests = Requests::new(signalling.clone());
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -112,6 +118,7 @@ impl Core {
             calls,
             uas,
             guard,
+            requests,
             settings,
             clock,
             tasks,
@@ -122,6 +129,14 @@ impl Core {
     /// Tells the time as the core sees it.
     pub fn now(&self) -> call::Now {
         self.clock.now()
+    }
+
+    /// Takes what became of a request of ours outside of a dialog; never waits.
+    pub fn answered(&self, id: RequestId, outcome: Outcome) {
+        match requests::table_of(id) {
+            requests::table::AWAITED => self.requests.answered(id, outcome),
+            table => tracing::error!(table, "an answer that is for nobody"),
+        }
     }
 
     /// Removes the bindings of a stream connection that is gone.

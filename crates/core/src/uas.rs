@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use call::Now;
-use sip::{Flow, Method, Name, Request, Response, Scheme, SessionId, Status};
+use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status};
 
 use crate::registrar::Authenticator;
 use crate::{Calls, Directory, Guard, Offence, Registrar, Settings};
@@ -27,6 +27,8 @@ pub enum Decision {
     Silence,
     /// Does nothing: the answer comes through [`crate::Signalling`] after a commit.
     Wait,
+    /// Keeps the request under this number until its answer comes ([`sip::Command::Hold`]).
+    Hold(RequestId),
     /// Makes a session of the INVITE under this number ([`sip::Command::Accept`]).
     Accept(SessionId),
 }

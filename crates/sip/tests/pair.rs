@@ -461,7 +461,7 @@ impl Run {
 
     fn hear(&mut self, side: usize, event: Event) {
         match event {
-            Event::Request { request, flow } => {
+            Event::Request { request, flow, .. } => {
                 if self.damages && (self.users[side].session || request.method != Method::Invite) {
                     return;
                 }
@@ -492,6 +492,7 @@ impl Run {
             Event::Session { event, .. } => self.session(side, event),
             Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
+            Event::Answer { .. } => self.broken = Some("an answer to nothing".into()),
         }
     }
 
@@ -521,7 +522,10 @@ impl Run {
             SessionEvent::Ringing { .. }
             | SessionEvent::Reanswered { .. }
             | SessionEvent::ReofferFailed { .. }
-            | SessionEvent::Info { .. } => {}
+            | SessionEvent::Requested { .. }
+            | SessionEvent::Responded { .. }
+            | SessionEvent::Notified { .. }
+            | SessionEvent::Found { .. } => {}
         }
     }
 
