@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
+use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
 use crate::{
@@ -74,12 +75,14 @@ impl Core {
         let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
         let authenticator =
             Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
+        let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
             guard.clone(),
+            gruus.clone(),
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -87,6 +90,7 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
+            gruus,
             store: store.clone(),
             guard: guard.clone(),
             authenticator: authenticator.clone(),

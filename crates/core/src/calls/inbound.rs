@@ -224,10 +224,9 @@ impl Inner {
                 .note(now, flow.remote.ip(), Offence::NobodyCalled);
             refuse(Status::NOT_FOUND, "")
         };
-        let user = uri.user_decoded().unwrap_or_default();
         let Some(subscriber) = self
-            .directory
-            .subscriber(&host, &user)
+            .locator
+            .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
             return nobody();
@@ -247,7 +246,11 @@ impl Inner {
         Ok(Admitted {
             facts: self.facts(&account, None, subscriber.flavor),
             script: Script::Document {
-                document: direct_dial(&self.settings, target),
+                // A GRUU goes on as it is: it is the device that is called (RFC 5627 §6.1).
+                document: match uri.param("gr") {
+                    Some(_) => direct_dial(&self.settings, uri.to_string()),
+                    None => direct_dial(&self.settings, target),
+                },
                 hangup: None,
             },
             asker: Asker {
