@@ -17,7 +17,7 @@ use crate::registrar::location::{Location, transport_of};
 use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::registrar::waiting::{Answer, Waiting, WaitingLine};
-use crate::{Decision, Directory, Settings};
+use crate::{Decision, Directory, Guard, Offence, Settings};
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -26,6 +26,7 @@ pub struct Registrar {
     pub(super) directory: Directory,
     pub(super) location: Location,
     pub(super) authenticator: Authenticator,
+    pub(super) guard: Guard,
     answers: Answers,
     /// Of each shard: the answers that wait for their commit.
     lines: Vec<WaitingLine>,
@@ -38,6 +39,7 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        guard: Guard,
         gruus: Gruus,
         shards: usize,
     ) -> Self {
@@ -51,6 +53,7 @@ impl Registrar {
             directory,
             location,
             authenticator,
+            guard,
         }
     }
 
@@ -80,6 +83,8 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?

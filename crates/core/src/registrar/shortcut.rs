@@ -62,6 +62,13 @@ impl Shortcut {
         let Some(request) = Plain::scan(datagram) else {
             return Short::Not;
         };
+        let guard = &self.registrar.guard;
+        let scans = request
+            .user_agent
+            .is_some_and(|agent| guard.is_scanner(agent));
+        if scans || guard.is_silenced(now, flow.remote.ip()) {
+            return Short::Not;
+        }
         match request.asked {
             Asked::Options => self.options(&request, flow, out),
             Asked::Register => self
@@ -178,6 +185,8 @@ impl Shortcut {
             authenticator.forget(nonce, count);
             return None;
         };
+        let source = flow.remote.ip();
+        registrar.guard.proved(now, source, subscriber.endpoint);
         let mut written = Vec::with_capacity(768);
         let tag = self.tag(request);
         let mut answer = Write::begin(&mut written, "200 OK", request, flow.remote, &tag);
@@ -211,6 +220,7 @@ impl Shortcut {
         }
         let authenticator = &self.registrar.authenticator;
         let nonce = authenticator.short_challenge(now, flow, host)?;
+        self.registrar.guard.challenged(now, flow.remote.ip());
         let tag = self.tag(request);
         let mut answer = Write::begin(out, "401 Unauthorized", request, flow.remote, &tag);
         let value = [
