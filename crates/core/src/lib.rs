@@ -11,6 +11,7 @@ mod handles;
 pub mod registrar;
 pub mod settings;
 mod start;
+mod trunks;
 mod uas;
 
 pub use calls::Calls;
@@ -21,16 +22,18 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, Subscriber,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
 pub use settings::{Egress, Settings};
 pub use start::Core;
+pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Ring, Route, Secret, Transport,
+    Trunk,
 };

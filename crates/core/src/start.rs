@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
+use crate::trunks::TrunkStates;
 use crate::{Clock, Dialects, Directory, Error, MediaHandle, Settings, Signalling, Uas};
 
 /// How often expired bindings and nonces are removed.
@@ -26,6 +27,8 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
     /// What the operator set.
     pub settings: Arc<Settings>,
     clock: Clock,
@@ -99,6 +102,7 @@ impl Core {
             registrar,
             calls,
             uas,
+            trunks: TrunkStates::default(),
             settings,
             clock,
             tasks,

@@ -3,9 +3,11 @@
 //! Each folder has the same file list; a missing file is a resource that is not offered. A dialect reads its vendor's
 //! requests and documents, calls the core, and spells answers, refusals and callbacks as its vendor does. What all three
 //! need and what has no shape of its own is in `http.rs` (paths, bodies, URLs) and `xml.rs` (limits, attributes); the
-//! documents, words and records that Plivo and Vobiz share are in `voice/`.
+//! documents, words and records that Plivo and Vobiz share are in `voice/`, resources of our own that all three add in
+//! `extension/`.
 
 pub mod bandwidth;
+mod extension;
 mod http;
 pub mod plivo;
 pub mod vobiz;
@@ -129,6 +131,19 @@ mod tests {
             },
             Error::NotFound { what: "endpoint" },
             Error::NotFound { what: "call" },
+            Error::NotFound { what: "trunk" },
+            Error::NotFound { what: "number" },
+            Error::Invalid {
+                field: "trunk_name",
+                why: Why::Missing,
+            },
+            Error::Conflict {
+                what: "number",
+                value: "15550100".into(),
+            },
+            Error::Forbidden {
+                why: Barred::TrunkLimit,
+            },
             Error::Invalid {
                 field: "application",
                 why: Why::NotValid("unknown".into()),
@@ -167,7 +182,7 @@ mod tests {
                 | Error::Conflict { .. }
                 | Error::Unauthorized => {}
                 Error::Forbidden {
-                    why: Barred::DomainLimit | Barred::AccountDisabled,
+                    why: Barred::DomainLimit | Barred::TrunkLimit | Barred::AccountDisabled,
                 } => {}
                 Error::TooMany { .. } | Error::Unavailable { .. } | Error::Internal { .. } => {}
             }

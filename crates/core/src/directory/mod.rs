@@ -11,15 +11,17 @@ mod call;
 mod domain;
 mod endpoint;
 mod id;
+mod number;
 mod pace;
 mod subscriber;
+mod trunk;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock as SyncRwLock};
 
 use dashmap::DashMap;
-use store::{Account, Application, Domain, Id, Store};
+use store::{Account, Application, Domain, Id, Number, Store};
 use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
@@ -33,12 +35,15 @@ pub use application::{ApplicationChange, ApplicationFilter, NewApplication, Orph
 pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
+pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
+pub use trunk::{MAX_TRUNKS, TrunkChange};
 
 use pace::Pace;
 use subscriber::Subscribers;
+use trunk::Trunks;
 
 /// Locks that order the changes of an account.
 const LOCKS: usize = 64;
@@ -85,6 +90,9 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    /// By their E.164 digits.
+    numbers: DashMap<String, Arc<Number>>,
+    trunks: SyncRwLock<Trunks>,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
@@ -124,6 +132,8 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            numbers: DashMap::new(),
+            trunks: SyncRwLock::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
         }));
@@ -143,6 +153,14 @@ impl Directory {
         inner
             .store
             .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
+            .await?;
+        inner
+            .store
+            .load_numbers(|number| drop(directory.remember_number(number)))
+            .await?;
+        inner
+            .store
+            .load_trunks(|trunk| drop(directory.remember_trunk(trunk)))
             .await?;
         Ok(directory)
     }

@@ -91,6 +91,7 @@ impl Refusal {
             "application" => "application-not-found",
             "call" => "call-not-found",
             "account" => "user-not-found",
+            "number" => "number-not-found",
             _ => "resource-not-found",
         };
         Self::new(
@@ -127,6 +128,8 @@ impl From<Error> for Refusal {
                     "domain" => "duplicate-domain",
                     "endpoint" => "duplicate-endpoint",
                     "application" => "duplicate-application",
+                    "number" => "duplicate-number",
+                    "trunk" => "duplicate-trunk",
                     _ => "conflict",
                 };
                 Self::new(
@@ -189,7 +192,8 @@ impl From<Error> for Refusal {
 fn property(field: &str) -> &str {
     match field {
         "application" => "applicationId",
-        "user" => "name",
+        "user" | "trunk_name" => "name",
+        "numbers" => "number",
         "password" => "credentials.password",
         field => field,
     }
