@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip::FlowId;
+use sip::{FlowId, Outcome, RequestId};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
+use crate::requests;
 use crate::trunks::TrunkStates;
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Settings, Signalling, Uas};
+use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -29,6 +30,8 @@ pub struct Core {
     pub uas: Uas,
     /// What is known of trunks.
     pub trunks: TrunkStates,
+    /// Requests of ours whose answers tasks wait for.
+    pub requests: Requests,
     /// What the operator set.
     pub settings: Arc<Settings>,
     clock: Clock,
@@ -75,6 +78,7 @@ impl Core {
             authenticator.clone(),
             signalling.clone(),
         ));
+        let requests = Requests::new(signalling.clone());
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -103,6 +107,7 @@ impl Core {
             calls,
             uas,
             trunks: TrunkStates::default(),
+            requests,
             settings,
             clock,
             tasks,
@@ -113,6 +118,14 @@ impl Core {
     /// Tells the time as the core sees it.
     pub fn now(&self) -> call::Now {
         self.clock.now()
+    }
+
+    /// Takes what became of a request of ours outside of a dialog; never waits.
+    pub fn answered(&self, id: RequestId, outcome: Outcome) {
+        match requests::table_of(id) {
+            requests::table::AWAITED => self.requests.answered(id, outcome),
+            table => tracing::error!(table, "an answer that is for nobody"),
+        }
     }
 
     /// Removes the bindings of a stream connection that is gone.
