@@ -23,11 +23,12 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    NewNumbers, NumberChange, NumberFilter, Orphans, Page, Subscriber, TrunkChange,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, PolicyChange, PolicyOf, PolicyView,
+    Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
-pub use registrar::{Location, Registrar};
+pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
@@ -36,6 +37,6 @@ pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Ring, Route, Secret, Transport,
-    Trunk,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,
+    Transport, Trunk,
 };

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod number;
 mod page;
+mod policy;
 mod seal;
 mod trunk;
 
@@ -30,6 +31,7 @@ pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use number::{Number, NumberFilter};
 pub use page::{Comparison, Match, Page, Paged};
+pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 pub use trunk::{Login, Route, Trunk};
 

@@ -13,6 +13,8 @@ mod endpoint;
 mod id;
 mod number;
 mod pace;
+mod policy;
+mod policy_index;
 mod subscriber;
 mod trunk;
 
@@ -36,12 +38,14 @@ pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
 pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
+pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 pub use trunk::{MAX_TRUNKS, TrunkChange};
 
 use pace::Pace;
+use policy_index::PolicyIndex;
 use subscriber::Subscribers;
 use trunk::Trunks;
 
@@ -67,6 +71,8 @@ pub struct Host {
     pub realm: Arc<str>,
     /// Whether it means the whole installation: an alias, or the address of a listener.
     pub shared: bool,
+    /// The domain that it is, unless it is shared.
+    pub domain: Option<Id>,
 }
 
 /// Accounts and what is theirs. Clones share it.
@@ -93,6 +99,7 @@ struct Inner {
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
+    policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
@@ -134,6 +141,7 @@ impl Directory {
             subscribers: Subscribers::default(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
+            policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
         }));
@@ -162,6 +170,10 @@ impl Directory {
             .store
             .load_trunks(|trunk| drop(directory.remember_trunk(trunk)))
             .await?;
+        inner
+            .store
+            .load_policies(|row| inner.policies.put(row))
+            .await?;
         Ok(directory)
     }
 
@@ -174,6 +186,7 @@ impl Directory {
         shared.then(|| Host {
             realm: Arc::clone(&self.0.realm),
             shared: true,
+            domain: None,
         })
     }
 

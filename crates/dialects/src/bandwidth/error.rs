@@ -11,6 +11,7 @@ use offhook_core::Error;
 use offhook_core::error::{Barred, Why};
 use serde_json::{Value, json};
 
+use crate::extension::Spelling;
 use crate::http::{BadField, BodyError};
 
 /// A status with its three words. What the request was is added by [`spell`].
@@ -90,6 +91,7 @@ impl Refusal {
             "endpoint" => "endpoint-not-found",
             "application" => "application-not-found",
             "call" => "call-not-found",
+            "registration" => "registration-not-found",
             "account" => "user-not-found",
             "number" => "number-not-found",
             _ => "resource-not-found",
@@ -189,13 +191,13 @@ impl From<Error> for Refusal {
 }
 
 /// The core's name of a field in Bandwidth's words.
-fn property(field: &str) -> &str {
+fn property(field: &'static str) -> &'static str {
     match field {
         "application" => "applicationId",
         "user" | "trunk_name" => "name",
         "numbers" => "number",
         "password" => "credentials.password",
-        field => field,
+        field => crate::extension::policy::field(Spelling::Camel, field).unwrap_or(field),
     }
 }
 

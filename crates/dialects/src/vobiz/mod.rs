@@ -8,6 +8,8 @@ mod endpoint;
 mod error;
 mod number;
 mod page;
+mod policy;
+mod registration;
 mod trunk;
 mod xml;
 
@@ -82,6 +84,39 @@ pub fn routes() -> Vec<Route> {
             Route::new(Method::GET, at("Trunk/{trunk_id}"), trunk::retrieve),
             Route::new(Method::POST, at("Trunk/{trunk_id}"), trunk::update),
             Route::new(Method::DELETE, at("Trunk/{trunk_id}"), trunk::delete),
+            Route::new(Method::GET, at("Policy"), policy::retrieve),
+            Route::new(Method::POST, at("Policy"), policy::update),
+            Route::new(Method::DELETE, at("Policy"), policy::delete),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::retrieve,
+            ),
+            Route::new(
+                Method::POST,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::update,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::delete,
+            ),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Registration"),
+                registration::list,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Registration"),
+                registration::delete,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Registration/{registration_id}"),
+                registration::delete,
+            ),
         ]
     };
     let mut routes = below("Account");
