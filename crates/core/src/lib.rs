@@ -24,7 +24,7 @@ pub use directory::{
     Orphans, Page, Subscriber,
 };
 pub use error::{Barred, Error, Why};
-pub use handles::{Closed, MediaHandle, Signalling};
+pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
 pub use settings::{Egress, Settings};
 pub use start::Core;

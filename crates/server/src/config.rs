@@ -28,6 +28,7 @@ tcp = ["127.0.0.1:5060"]
 tls = []
 ws = []
 wss = []
+origins = []
 domains = ["offhook.localhost"]
 aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
 app_domain = ""
@@ -43,6 +44,11 @@ refused_user_agents = "VaxSIPUserAgent|Ozeki"
 [tls]
 certificate = ""
 key = ""
+authorities = ""
+
+[proxies]
+announcing = []
+forwarding = []
 
 [media]
 ip = "127.0.0.1"
@@ -89,6 +95,8 @@ pub struct Config {
     /// See the section.
     pub tls: Tls,
     /// See the section.
+    pub proxies: Proxies,
+    /// See the section.
     pub media: Media,
     /// See the section.
     pub store: Store,
@@ -127,6 +135,9 @@ pub struct Sip {
     pub ws: Vec<SocketAddr>,
     /// Addresses that serve SIP over WebSocket under TLS, at any path: what a page that came by HTTPS may connect to.
     pub wss: Vec<SocketAddr>,
+    /// Origins of the web pages that may open WebSockets, such as `https://phone.example.com`; a page of another origin is
+    /// answered 403. Empty: all. Clients that are no browsers name none, and may connect in any case.
+    pub origins: Vec<String>,
     /// The first entry is the installation's own SIP domain, which the first account gets; it is stored with that account
     /// and names the digest realm. Further entries are aliases, in addition to `sip.aliases`.
     pub domains: Vec<String>,
@@ -178,6 +189,22 @@ pub struct Tls {
     pub certificate: String,
     /// A PEM file with the private key; ECDSA P-256 costs the least.
     pub key: String,
+    /// A PEM file with authorities that may sign the certificates of peers which this server connects to (trunks), beside
+    /// those that browsers trust.
+    pub authorities: String,
+}
+
+/// Load balancers in front of this server, and how they tell for whom they speak. The client's address that they name is
+/// the one that limits, logs and bindings go by. Networks in CIDR notation; name only proxies of your own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxies {
+    /// TCP connections from here, to any listener, have to begin with a header of the PROXY protocol, version 2 (before TLS);
+    /// without it they are closed. From anywhere else such a header is an error.
+    pub announcing: Vec<IpNet>,
+    /// HTTP requests from here (REST, and WebSockets as they are opened) are of the client that `X-Forwarded-For` names:
+    /// the last address of it that is not in this list. From anywhere else that header is not looked at.
+    pub forwarding: Vec<IpNet>,
 }
 
 /// The media relay.

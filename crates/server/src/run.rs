@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use offhook_core::{Clock, Core, Dialects, MediaHandle, Signalling};
-use sip::Input;
+use sip::{Input, Transport};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -21,7 +21,9 @@ use crate::media::{self, Media, MediaThread};
 use crate::net::certificate::{self, CertificateError, Files, Shown};
 use crate::net::connections::Connections;
 use crate::net::counters::Counters;
+use crate::net::dial;
 use crate::net::listen::{self, ListenError, SipListeners};
+use crate::net::proxies::Proxies;
 use crate::net::self_signed;
 use crate::net::streams::{Inboxes, Streams};
 use crate::net::tcp;
@@ -92,17 +94,29 @@ impl Server {
         let data = Data::open(config).await?;
         let (inboxes, receivers) = inboxes(config.shards());
         let (media_handle, media) = media::channel(MEDIA_QUEUE)?;
+        let connections = connections(config);
+        let stop = CancellationToken::new();
+        let own = listeners.transports(config);
+        let (dialer, wishes) = dial::channel(connections.clone(), own, stop.clone());
+        let signalling = Signalling {
+            shards: inboxes.clone(),
+            dialer,
+        };
         let core = core(
             config,
             &listeners,
             &addresses,
             &data,
-            inboxes.clone(),
+            signalling,
             media_handle,
         )
         .await?;
         let media = start_media(config, &core, media)?;
-        let streams = streams(config, &core, inboxes);
+        let streams = streams(config, &core, inboxes, connections, stop);
+        let authorities = dial::tls(&config.tls.authorities)?;
+        streams
+            .tasks
+            .spawn(dial::serve(wishes, streams.clone(), authorities));
         let shards_stop = CancellationToken::new();
         let shards = start_shards(config, &listeners.sip, &streams, receivers, &shards_stop)?;
         let health = Arc::new(Health {
@@ -263,6 +277,19 @@ impl Listeners {
         }
     }
 
+    /// Where peers reach us by each transport that connections are opened with.
+    fn transports(&self, config: &Config) -> Vec<(Transport, SocketAddr)> {
+        let tcp = self.sip.tcp.iter();
+        let tcp = tcp.filter_map(|listener| Some((Transport::Tcp, listener.local_addr().ok()?)));
+        let tls = self.tls.iter().map(|(_, own)| (Transport::Tls, *own));
+        tcp.chain(tls)
+            .map(|(transport, own)| match own.ip().is_unspecified() {
+                true => (transport, SocketAddr::new(config.media.ip, own.port())),
+                false => (transport, own),
+            })
+            .collect()
+    }
+
     /// Every address under which a phone may name us without a domain.
     fn own_addresses(&self, config: &Config) -> Vec<SocketAddr> {
         let udp = self.sip.udp.iter().map(|listeners| listeners.address);
@@ -309,7 +336,7 @@ async fn core(
     listeners: &Listeners,
     addresses: &Addresses,
     data: &Data,
-    shards: Inboxes,
+    signalling: Signalling,
     media: MediaHandle,
 ) -> Result<Arc<Core>, RunError> {
     let mut settings = config.settings(addresses.api.base_url.clone());
@@ -318,7 +345,7 @@ async fn core(
     Ok(Core::start(
         settings,
         data.store.clone(),
-        Signalling { shards },
+        signalling,
         media,
         dialects,
         Clock::System,
@@ -337,22 +364,34 @@ fn start_media(config: &Config, core: &Arc<Core>, media: Media) -> Result<MediaT
     Ok(media.spawn(setup, move |event| core.calls.media_event(event))?)
 }
 
-fn streams(config: &Config, core: &Arc<Core>, inboxes: Inboxes) -> Streams {
-    let counters = Arc::new(Counters::default());
-    let limits = &config.limits;
-    let started = Clock::System.now().wall;
+fn connections(config: &Config) -> Arc<Connections> {
+    Connections::new(
+        config.limits.connections,
+        config.limits.connections_per_address,
+        Clock::System.now().wall,
+        Arc::new(Counters::default()),
+    )
+}
+
+fn streams(
+    config: &Config,
+    core: &Arc<Core>,
+    inboxes: Inboxes,
+    connections: Arc<Connections>,
+    stop: CancellationToken,
+) -> Streams {
     Streams {
-        connections: Connections::new(
-            limits.connections,
-            limits.connections_per_address,
-            started,
-            counters.clone(),
-        ),
+        counters: connections.counters().clone(),
+        connections,
         inboxes: Arc::new(inboxes),
-        counters,
         tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
+        stop,
         core: core.clone(),
+        proxies: Arc::new(Proxies {
+            announcing: config.proxies.announcing.clone(),
+            forwarding: config.proxies.forwarding.clone(),
+        }),
+        origins: config.sip.origins.clone().into(),
     }
 }
 

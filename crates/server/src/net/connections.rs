@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+use offhook_core::Dial;
 use sip::FlowId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +24,8 @@ const QUEUE_MESSAGES: usize = 4096;
 #[derive(Debug)]
 pub struct Connections {
     flows: DashMap<u64, Outgoing>,
+    /// The connections that we opened, or are about to. At most as many as there are flows.
+    dialled: DashMap<Dial, FlowId>,
     next: AtomicU64,
     open: AtomicUsize,
     by_address: DashMap<IpAddr, usize>,
@@ -34,7 +38,8 @@ pub struct Connections {
 #[derive(Debug)]
 pub struct Admission {
     connections: Arc<Connections>,
-    address: IpAddr,
+    /// Whose share it takes; nobody's while the peer is a proxy.
+    address: Option<IpAddr>,
 }
 
 /// The connection's own end of its queue; dropping it takes the flow out of the table.
@@ -45,15 +50,26 @@ pub struct Opened {
     /// Is cancelled when the connection has to close.
     pub closed: CancellationToken,
     queue: mpsc::Receiver<Bytes>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     connections: Arc<Connections>,
+    /// What it was opened for, when we opened it.
+    dialled: Option<Dial>,
 }
 
 #[derive(Debug)]
 struct Outgoing {
     queue: mpsc::Sender<Bytes>,
-    waiting: Arc<AtomicUsize>,
+    shared: Arc<Shared>,
     closed: CancellationToken,
+}
+
+/// What both ends of a queue count.
+#[derive(Default, Debug)]
+struct Shared {
+    /// Bytes that wait.
+    waiting: AtomicUsize,
+    /// Shards that have sessions on the connection.
+    kept: AtomicUsize,
 }
 
 impl Connections {
@@ -68,6 +84,7 @@ impl Connections {
         let first = u64::try_from(started.as_second()).unwrap_or(1) << 24;
         Arc::new(Self {
             flows: DashMap::new(),
+            dialled: DashMap::new(),
             next: AtomicU64::new(first),
             open: AtomicUsize::new(0),
             by_address: DashMap::new(),
@@ -79,17 +96,20 @@ impl Connections {
 
     /// Gives room for a connection from this address, or nothing when a limit is reached.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admission> {
-        let address = network(address);
-        let mut here = self.by_address.entry(address).or_insert(0);
-        if *here >= self.most_by_address || self.open.load(Ordering::Relaxed) >= self.most {
+        let mut admission = self.admit_shared()?;
+        admission.belongs_to(address).then_some(admission)
+    }
+
+    /// Gives room for a connection that stands for clients which are not known yet, or that we open ourselves.
+    pub fn admit_shared(self: &Arc<Self>) -> Option<Admission> {
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.most {
+            self.open.fetch_sub(1, Ordering::Relaxed);
             add(&self.counters.refused_connections, 1);
             return None;
         }
-        *here += 1;
-        self.open.fetch_add(1, Ordering::Relaxed);
         Some(Admission {
             connections: self.clone(),
-            address,
+            address: None,
         })
     }
 
@@ -97,13 +117,13 @@ impl Connections {
     pub fn open(self: &Arc<Self>, stop: &CancellationToken) -> Opened {
         let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let waiting = Arc::new(AtomicUsize::new(0));
+        let shared = Arc::<Shared>::default();
         let closed = stop.child_token();
         self.flows.insert(
             id,
             Outgoing {
                 queue: sender,
-                waiting: waiting.clone(),
+                shared: shared.clone(),
                 closed: closed.clone(),
             },
         );
@@ -111,8 +131,34 @@ impl Connections {
             id: FlowId(id),
             closed,
             queue,
-            waiting,
+            shared,
             connections: self.clone(),
+            dialled: None,
+        }
+    }
+
+    /// The connection that was opened for this wish (RFC 5923 §8.1), or a new entry for one that is to be opened.
+    pub fn find_or_open(self: &Arc<Self>, dial: Dial, stop: &CancellationToken) -> Dialled {
+        match self.dialled.entry(dial) {
+            Entry::Occupied(entry) => Dialled::Before(*entry.get()),
+            Entry::Vacant(entry) => {
+                let mut opened = self.open(stop);
+                opened.dialled = Some(entry.key().clone());
+                entry.insert(opened.id);
+                Dialled::Anew(opened)
+            }
+        }
+    }
+
+    /// A shard has its first session on this connection, or no session any more.
+    pub fn keep(&self, id: FlowId, more: bool) {
+        if let Some(flow) = self.flows.get(&id.0) {
+            let kept = &flow.shared.kept;
+            // Each shard takes back only what it gave, and a connection does not come back under its number.
+            match more {
+                true => kept.fetch_add(1, Ordering::Relaxed),
+                false => kept.fetch_sub(1, Ordering::Relaxed),
+            };
         }
     }
 
@@ -122,7 +168,7 @@ impl Connections {
             return false;
         };
         let length = bytes.len();
-        let waiting = flow.waiting.fetch_add(length, Ordering::Relaxed) + length;
+        let waiting = flow.shared.waiting.fetch_add(length, Ordering::Relaxed) + length;
         if waiting <= QUEUE_BYTES && flow.queue.try_send(bytes).is_ok() {
             return true;
         }
@@ -133,32 +179,96 @@ impl Connections {
         false
     }
 
+    /// What is counted here and by the connections.
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
     /// Connections that are open, HTTP included.
     pub fn count(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 }
 
+/// What a wish for a connection found.
+#[derive(Debug)]
+pub enum Dialled {
+    /// One that is open, or about to be.
+    Before(FlowId),
+    /// Nothing: this one is to be opened.
+    Anew(Opened),
+}
+
 impl Opened {
     /// Waits for the next message to write.
     pub async fn next(&mut self) -> Option<Bytes> {
         let bytes = self.queue.recv().await?;
-        self.waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        self.shared
+            .waiting
+            .fetch_sub(bytes.len(), Ordering::Relaxed);
         Some(bytes)
+    }
+
+    /// What tells whether the connection is needed.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            shared: self.shared.clone(),
+            ours: self.dialled.is_some(),
+        }
+    }
+}
+
+/// Whether a connection is needed.
+#[derive(Debug)]
+pub struct Usage {
+    shared: Arc<Shared>,
+    ours: bool,
+}
+
+impl Usage {
+    /// Whether a session goes over it.
+    pub fn is_kept(&self) -> bool {
+        self.shared.kept.load(Ordering::Relaxed) > 0
+    }
+
+    /// Whether we opened it.
+    pub fn is_ours(&self) -> bool {
+        self.ours
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
+        if let Some(dial) = &self.dialled {
+            self.connections.dialled.remove(dial);
+        }
         self.connections.flows.remove(&self.id.0);
+    }
+}
+
+impl Admission {
+    /// Takes the connection from the share of this address. False when that one is used up.
+    pub fn belongs_to(&mut self, address: IpAddr) -> bool {
+        let address = network(address);
+        let connections = &self.connections;
+        let mut here = connections.by_address.entry(address).or_insert(0);
+        if *here >= connections.most_by_address {
+            add(&connections.counters.refused_connections, 1);
+            return false;
+        }
+        *here += 1;
+        self.address = Some(address);
+        true
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        if let dashmap::Entry::Occupied(mut entry) = self.connections.by_address.entry(self.address)
-        {
+        let Some(address) = self.address else {
+            return;
+        };
+        if let Entry::Occupied(mut entry) = self.connections.by_address.entry(address) {
             *entry.get_mut() -= 1;
             if *entry.get() == 0 {
                 entry.remove();
@@ -183,7 +293,7 @@ mod tests {
     use bytes::Bytes;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Arc, Connections, Counters, Ordering, QUEUE_BYTES};
+    use super::{Arc, Connections, Counters, Dial, Dialled, Ordering, QUEUE_BYTES};
 
     fn connections(most: usize, most_by_address: usize) -> Arc<Connections> {
         Connections::new(
@@ -224,6 +334,62 @@ mod tests {
                 .admit("2001:db8:0:1::2".parse().unwrap())
                 .is_some()
         );
+    }
+
+    #[test]
+    fn a_connection_is_opened_once_for_each_wish_until_it_is_gone() {
+        let connections = connections(9, 9);
+        let stop = CancellationToken::new();
+        let wish = |host: &'static str| Dial {
+            transport: sip::Transport::Tls,
+            remote: "192.0.2.1:5061".parse().unwrap(),
+            host: host.into(),
+        };
+        let anew = |dialled| match dialled {
+            Dialled::Anew(opened) => opened,
+            Dialled::Before(id) => panic!("{id:?} is there"),
+        };
+        let first = anew(connections.find_or_open(wish("a.example"), &stop));
+        assert!(first.usage().is_ours());
+        let again = connections.find_or_open(wish("a.example"), &stop);
+        assert!(matches!(again, Dialled::Before(id) if id == first.id));
+        // A certificate for one name proves nothing about another one.
+        let other = anew(connections.find_or_open(wish("b.example"), &stop));
+        assert_ne!(other.id, first.id);
+        let id = first.id;
+        drop(first);
+        assert_ne!(
+            anew(connections.find_or_open(wish("a.example"), &stop)).id,
+            id
+        );
+    }
+
+    #[test]
+    fn sessions_of_several_shards_keep_a_connection() {
+        let connections = connections(9, 9);
+        let opened = connections.open(&CancellationToken::new());
+        assert!(!opened.usage().is_kept());
+        connections.keep(opened.id, true);
+        connections.keep(opened.id, true);
+        connections.keep(opened.id, false);
+        assert!(opened.usage().is_kept());
+        connections.keep(opened.id, false);
+        assert!(!opened.usage().is_kept());
+    }
+
+    #[test]
+    fn room_behind_a_proxy_is_the_client_s_once_it_is_known() {
+        let connections = connections(3, 1);
+        let client = "192.0.2.1".parse().unwrap();
+        let mut first = connections.admit_shared().unwrap();
+        assert!(first.belongs_to(client));
+        let mut second = connections.admit_shared().unwrap();
+        assert!(!second.belongs_to(client));
+        drop(second);
+        assert_eq!(connections.count(), 1);
+        drop(first);
+        assert!(connections.admit(client).is_some());
+        assert!(connections.by_address.is_empty());
     }
 
     #[test]
