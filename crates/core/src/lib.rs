@@ -9,6 +9,7 @@ pub mod directory;
 pub mod error;
 mod handles;
 pub mod registrar;
+pub mod requests;
 pub mod settings;
 mod start;
 mod uas;
@@ -21,16 +22,17 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, Subscriber,
+    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
 };
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
-pub use registrar::{Location, Registrar};
+pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
+pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
 pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
 };

@@ -49,7 +49,7 @@ impl World {
                 Output::Send { flow, bytes } => self.sent.push((flow, bytes)),
                 Output::Keep(id) => self.kept.push(format!("+{}", id.0)),
                 Output::Release(id) => self.kept.push(format!("-{}", id.0)),
-                Output::Event(Event::Request { request, flow }) => {
+                Output::Event(Event::Request { request, flow, .. }) => {
                     let session = SESSION;
                     self.stack.handle(
                         self.now,

@@ -462,7 +462,7 @@ impl Run {
 
     fn hear(&mut self, side: usize, event: Event) {
         match event {
-            Event::Request { request, flow } => {
+            Event::Request { request, flow, .. } => {
                 if self.damages && (self.users[side].session || request.method != Method::Invite) {
                     return;
                 }
@@ -493,6 +493,7 @@ impl Run {
             Event::Session { event, .. } => self.session(side, event),
             Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
+            Event::Answer { .. } => self.broken = Some("an answer to nothing".into()),
         }
     }
 
@@ -522,7 +523,10 @@ impl Run {
             SessionEvent::Ringing { .. }
             | SessionEvent::Reanswered { .. }
             | SessionEvent::ReofferFailed { .. }
-            | SessionEvent::Info { .. } => {}
+            | SessionEvent::Requested { .. }
+            | SessionEvent::Responded { .. }
+            | SessionEvent::Notified { .. }
+            | SessionEvent::Found { .. } => {}
         }
     }
 

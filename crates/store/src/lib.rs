@@ -15,6 +15,7 @@ mod endpoint;
 mod engine;
 mod error;
 mod page;
+mod policy;
 mod seal;
 
 pub use account::Account;
@@ -27,6 +28,7 @@ pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use page::{Comparison, Match, Page, Paged};
+pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.

@@ -5,12 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
+use crate::stack::replace::Unreplaceable;
 use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
 use crate::stun;
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{ClientKey, MergeKey, ServerKey, Token};
-use crate::transaction::layer::{Machine, TransactionId};
+use crate::transaction::layer::{Machine, TransactionId, User};
 use crate::{Flow, Framing, Message, Method, Name, Request, Response, Status, Transport};
 
 /// ACKs that one INVITE of ours sends to different forks; more 2xx are not answered.
@@ -74,13 +75,13 @@ impl Stack {
         }
         match (&request.method, token) {
             (Method::Ack, token) => self.ack(now, flow, &request, token.flatten()),
-            (Method::Cancel, _) => self.cancel(now, flow, &request),
+            (Method::Cancel, _) => self.cancel(now, flow, bytes, &request),
             (_, Some(token)) => self.in_dialog(now, flow, request, token),
-            (_, None) => self.out_of_dialog(now, flow, request),
+            (_, None) => self.out_of_dialog(now, flow, bytes, request),
         }
     }
 
-    fn out_of_dialog(&mut self, now: Instant, flow: Flow, request: Request) {
+    fn out_of_dialog(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: Request) {
         if request.method == Method::Invite {
             let Some(key) = ServerKey::of(&request) else {
                 return;
@@ -102,12 +103,37 @@ impl Stack {
                 }
             }
         }
+        // A request that is held. REGISTER and OPTIONS never are, and are too many to be looked up.
+        if !matches!(
+            request.method,
+            Method::Invite | Method::Register | Method::Options
+        ) && let Some(key) = ServerKey::of(&request)
+            && let Some(transaction) = self.wire.transactions.server(&key)
+        {
+            self.wire.drive(now, transaction, Happening::Request);
+            return;
+        }
         if request.max_forwards() == Some(0) {
             let status = Status::TOO_MANY_HOPS;
             self.wire.reject(flow, &request, status, "");
             return;
         }
-        let event = Event::Request { request, flow };
+        let replaces = match self.replaced(&request) {
+            Ok(replaces) => replaces,
+            Err(Unreplaceable::Elsewhere(shard)) => {
+                self.hand_off_invite(now, shard, flow, bytes, &request);
+                return;
+            }
+            Err(Unreplaceable::Refused(status)) => {
+                self.wire.reject(flow, &request, status, "");
+                return;
+            }
+        };
+        let event = Event::Request {
+            request,
+            flow,
+            replaces,
+        };
         self.wire.outputs.push_back(Output::Event(event));
     }
 
@@ -120,7 +146,7 @@ impl Stack {
         }
         match self.session_of(&request, token) {
             Some(session) => {
-                self.with(session, |session, wire| {
+                self.with(now, session, |session, wire| {
                     session.request(now, wire, request, flow)
                 });
             }
@@ -149,14 +175,14 @@ impl Stack {
             return;
         }
         if let Some(session) = self.session_of(request, token) {
-            self.with(session, |session, wire| {
+            self.with(now, session, |session, wire| {
                 session.ack(now, wire, request, flow)
             });
         }
     }
 
     /// RFC 3261 §9.2.
-    fn cancel(&mut self, now: Instant, flow: Flow, request: &Request) {
+    fn cancel(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: &Request) {
         if let Some(transaction) =
             ServerKey::of(request).and_then(|key| self.wire.transactions.server(&key))
         {
@@ -167,11 +193,18 @@ impl Stack {
             .and_then(|key| self.wire.transactions.server(&key))
             .and_then(|id| self.wire.transactions.get(id));
         let Some(invite) = invite else {
+            if let Some(shard) = self.shard_of_invite(now, request) {
+                self.wire
+                    .outputs
+                    .push_back(Output::Handoff { shard, flow, bytes });
+                return;
+            }
             let status = Status::CALL_DOES_NOT_EXIST;
             self.wire.reject(flow, request, status, "");
             return;
         };
-        let session = invite.user.filter(|_| invite.awaits_answer());
+        let session = invite.user.and_then(User::session);
+        let session = session.filter(|_| invite.awaits_answer());
         let mut response = request.respond(Status::OK);
         // RFC 3261 §9.2: the tag is that of the answer to the INVITE.
         if let Some(session) = session.and_then(|session| self.sessions.get(&session))
@@ -182,7 +215,9 @@ impl Stack {
         self.wire.serve(now, request, flow, response);
         if let Some(session) = session {
             let reason = request.headers.get(&Name::Reason).cloned();
-            self.with(session, |session, wire| session.cancel(now, wire, reason));
+            self.with(now, session, |session, wire| {
+                session.cancel(now, wire, reason)
+            });
         }
     }
 
@@ -229,9 +264,14 @@ impl Stack {
             return;
         }
         if is_invite && input == Happening::Success {
-            self.success(now, transaction, user, response);
-        } else if let Some(session) = user {
-            self.deliver(now, session, transaction, response);
+            let session = user.and_then(User::session);
+            self.success(now, transaction, session, response);
+            return;
+        }
+        match user {
+            Some(User::Session(session)) => self.deliver(now, session, transaction, response),
+            Some(User::Asked(id)) => self.ask_answered(now, id, response),
+            Some(User::Held(_)) | None => {}
         }
     }
 
@@ -242,7 +282,7 @@ impl Stack {
         transaction: TransactionId,
         response: Response,
     ) {
-        self.with(session, |session, wire| {
+        self.with(now, session, |session, wire| {
             session.answered(now, wire, transaction, response);
         });
     }
@@ -269,14 +309,16 @@ impl Stack {
             self.wire.send(flow, ack);
             return;
         }
-        if let Some(session) = user
-            && self
-                .sessions
-                .get(&session)
-                .is_some_and(|session| session.awaits(transaction))
+        if let Some((id, session)) =
+            user.and_then(|id| self.sessions.get(&id).map(|session| (id, session)))
         {
-            self.deliver(now, session, transaction, response);
-            return;
+            if session.awaits(transaction) {
+                self.deliver(now, id, transaction, response);
+                return;
+            }
+            if session.owes_ack(transaction, &tag) {
+                return;
+            }
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let (flow, in_dialog) = (found.flow, sent.in_dialog);
@@ -286,7 +328,8 @@ impl Stack {
         if sent.acks.len() >= MAX_FORKS {
             return;
         }
-        self.wire.acknowledge(flow, transaction, &dialog, number);
+        self.wire
+            .acknowledge(flow, transaction, &dialog, number, None);
         if !in_dialog {
             self.wire.bye(now, flow, &mut dialog, Vec::new(), None);
         }

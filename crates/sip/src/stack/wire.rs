@@ -9,10 +9,10 @@ use rand_core::RngCore;
 use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
-use crate::invite::Alarm;
-use crate::stack::{Config, Event, Output, SessionEvent, SessionId};
+use crate::invite::{Alarm, put_sdp};
+use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
-use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions};
+use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
 use crate::transaction::timer::{Timer, TimerId, Wheel};
 use crate::transaction::{
     Action, Input, client_invite, client_non_invite, server_invite, server_non_invite,
@@ -20,13 +20,15 @@ use crate::transaction::{
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transport};
 
 /// The methods that we take.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
 pub(crate) enum Due {
     Transaction(TransactionId, Timer),
     Session(SessionId, Alarm),
+    Held(RequestId),
 }
 
 /// What a transaction has to say to its user.
@@ -175,9 +177,10 @@ impl Wire {
         &mut self,
         request: &Request,
         flow: Flow,
-        user: Option<SessionId>,
+        user: Option<impl Into<User>>,
         merge: Option<MergeKey>,
     ) -> Option<TransactionId> {
+        let user = user.map(Into::into);
         let key = ServerKey::of(request)?;
         if self.is_full() || self.transactions.server(&key).is_some() {
             return None;
@@ -239,9 +242,10 @@ impl Wire {
         now: Instant,
         flow: Flow,
         mut request: Request,
-        user: Option<SessionId>,
+        user: Option<impl Into<User>>,
         in_dialog: bool,
     ) -> TransactionId {
+        let user = user.map(Into::into);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
         self.push_product(&mut request);
@@ -307,8 +311,10 @@ impl Wire {
         transaction: TransactionId,
         dialog: &Dialog,
         number: u32,
+        sdp: Option<Bytes>,
     ) {
         let mut request = dialog.ack(number);
+        put_sdp(&mut request.headers, &mut request.body, sdp);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
         let bytes = request.write();
