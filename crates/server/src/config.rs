@@ -37,6 +37,9 @@ min_expires = 60
 default_expires = 3600
 max_expires = 7200
 max_bindings = 10
+flow_timer = 120
+proxies = []
+service_route = []
 digest = "MD5"
 bind_nonces = true
 nonce_seconds = 120
@@ -45,6 +48,14 @@ refused_user_agents = "VaxSIPUserAgent|Ozeki"
 [tls]
 certificate = ""
 key = ""
+authorities = ""
+
+[acme]
+names = []
+directory = "https://acme-v02.api.letsencrypt.org/directory"
+terms_agreed = false
+contact = ""
+listen = "0.0.0.0:80"
 authorities = ""
 
 [proxies]
@@ -95,6 +106,8 @@ pub struct Config {
     pub sip: Sip,
     /// See the section.
     pub tls: Tls,
+    /// See the section.
+    pub acme: Acme,
     /// See the section.
     pub proxies: Proxies,
     /// See the section.
@@ -157,6 +170,16 @@ pub struct Sip {
     pub max_expires: u32,
     /// Phones (bindings) that one endpoint may have at a time.
     pub max_bindings: usize,
+    /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
+    /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
+    pub flow_timer: u32,
+    /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
+    /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
+    /// need not know the extension.
+    pub proxies: Vec<IpNet>,
+    /// `Service-Route` (RFC 3608) in the answer to REGISTER: what phones route their requests through, nearest first, each
+    /// like `<sip:edge.example.com;lr>`. Empty: none is sent.
+    pub service_route: Vec<String>,
     /// Algorithm of digest challenges: `MD5`, `SHA-256` or `SHA-512-256` (RFC 8760). A challenge offers exactly one, and many
     /// phones know `MD5` only.
     pub digest: DigestAlgorithm,
@@ -195,6 +218,26 @@ pub struct Tls {
     pub key: String,
     /// A PEM file with authorities that may sign the certificates of peers which this server connects to (trunks), beside
     /// those that browsers trust.
+    pub authorities: String,
+}
+
+/// A certificate for `sip.tls` and `sip.wss` from an authority that speaks ACME, such as Let's Encrypt: ordered at the first
+/// start, renewed at two thirds of its life, kept in the folder `acme` beside the database. Until it is there a self-signed one
+/// is shown.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// Public DNS names of this server. Empty: no certificate is ordered.
+    pub names: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// Whether you agree to the authority's terms of service; nothing is ordered without.
+    pub terms_agreed: bool,
+    /// How the authority reaches you, such as `mailto:admin@example.com`. Empty: not at all.
+    pub contact: String,
+    /// Where the authority's challenges (http-01) are answered; it comes to port 80 of each name. Nothing else is served here.
+    pub listen: SocketAddr,
+    /// A PEM file with the authority of the directory's own web certificate. Empty: those that this system trusts.
     pub authorities: String,
 }
 
@@ -391,6 +434,21 @@ impl Config {
                 "a certificate and its key belong together: name both files, or neither",
             );
         }
+        if !self.acme.names.is_empty() {
+            if !self.tls.certificate.is_empty() {
+                return wrong("acme.names", "tls.certificate names a certificate already");
+            }
+            if !self.acme.terms_agreed {
+                return wrong(
+                    "acme.terms_agreed",
+                    "the authority makes no certificate unless its terms are agreed to",
+                );
+            }
+            if let Some(name) = self.acme.names.iter().find(|name| !is_host(name)) {
+                let why = format!("`{name}` is no host name");
+                return wrong("acme.names", &why);
+            }
+        }
         let expires = &self.sip;
         if !(expires.min_expires <= expires.default_expires
             && expires.default_expires <= expires.max_expires)
@@ -398,6 +456,16 @@ impl Config {
             return wrong(
                 "sip.default_expires",
                 "it must lie between sip.min_expires and sip.max_expires",
+            );
+        }
+        let is_route = |hop: &String| {
+            let hop = sip::NameAddr::parse(&hop.as_str().into());
+            hop.is_ok_and(|hop| hop.uri.scheme.is_sip() && hop.uri.param("lr").is_some())
+        };
+        if !self.sip.service_route.iter().all(is_route) {
+            return wrong(
+                "sip.service_route",
+                "each entry is a SIP URI in angle brackets with `;lr`, like `<sip:edge.example.com;lr>`",
             );
         }
         if self.media.ip.is_unspecified() {

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::data::{self, Data, DataError};
 use crate::http::{self, Health};
 use crate::media::{self, Media, MediaThread};
+use crate::net::acme::Acme;
 use crate::net::certificate::{self, CertificateError, Files, Shown};
 use crate::net::connections::Connections;
 use crate::net::counters::Counters;
@@ -171,6 +172,7 @@ impl Server {
 
     async fn stop(self) {
         self.streams.stop.cancel();
+        self.streams.connections.close_all();
         self.streams.tasks.close();
         if tokio::time::timeout(CLOSING, self.streams.tasks.wait())
             .await
@@ -206,6 +208,7 @@ struct Listeners {
     tls: Vec<Bound>,
     ws: Vec<Bound>,
     wss: Vec<Bound>,
+    challenges: Option<TcpListener>,
 }
 
 /// A listener and the address in use.
@@ -231,6 +234,13 @@ impl Listeners {
             tls: all(&config.sip.tls, "SIP over TLS", "sip")?,
             ws: all(&config.sip.ws, "SIP over WebSocket", "http")?,
             wss: all(&config.sip.wss, "SIP over WebSocket and TLS", "http")?,
+            challenges: match config.acme.names.is_empty() {
+                true => None,
+                false => {
+                    let address = config.acme.listen;
+                    Some(listen::stream(address, "ACME challenges", "http")?)
+                }
+            },
         })
     }
 
@@ -449,7 +459,7 @@ fn start_listeners(
         streams.tasks.spawn(serve);
     }
     if !listeners.tls.is_empty() || !listeners.wss.is_empty() {
-        let tls = tls(config, streams)?;
+        let tls = tls(config, streams, listeners.challenges)?;
         for (listener, _) in listeners.tls {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let serve = tcp::serve_tls(listener, streams.clone(), tls.clone());
@@ -471,7 +481,28 @@ fn start_listeners(
 }
 
 /// The certificate that the configuration names, or one of our own, and TLS with it.
-fn tls(config: &Config, streams: &Streams) -> Result<Tls, RunError> {
+fn tls(
+    config: &Config,
+    streams: &Streams,
+    challenges: Option<TcpListener>,
+) -> Result<Tls, RunError> {
+    if let Some(listener) = challenges {
+        let settings = &config.acme;
+        let acme = Acme::new(
+            settings.names.clone(),
+            settings.directory.clone(),
+            settings.contact.clone(),
+            settings.authorities.clone(),
+            data::directory(config).join("acme"),
+        );
+        let shown = Shown::new(acme.first()?);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let serve = http::serve(listener, streams.clone(), acme.routes());
+        streams.tasks.spawn(serve);
+        let keep = acme.keep(shown.clone(), Clock::System, streams.stop.clone());
+        streams.tasks.spawn(keep);
+        return Ok(Tls::new(shown, streams.counters.clone())?);
+    }
     let files = if config.tls.certificate.is_empty() {
         let own = config.own_domain();
         let mut names = vec![own.clone(), format!("*.{own}"), "localhost".to_owned()];

@@ -1,15 +1,18 @@
 //! The open stream connections: who may open one, and the bounded queue of what is to be written to each.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
+use futures_util::task::AtomicWaker;
 use offhook_core::Dial;
 use sip::FlowId;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::counters::{Counters, add};
@@ -23,7 +26,7 @@ const QUEUE_MESSAGES: usize = 4096;
 /// All stream connections of the process: SIP over TCP and WebSocket, and HTTP.
 #[derive(Debug)]
 pub struct Connections {
-    flows: DashMap<u64, Outgoing>,
+    flows: DashMap<u64, Arc<Shared>>,
     /// The connections that we opened, or are about to. At most as many as there are flows.
     dialled: DashMap<Dial, FlowId>,
     next: AtomicU64,
@@ -47,29 +50,61 @@ pub struct Admission {
 pub struct Opened {
     /// The flow's number; numbers are never used twice, not even by the next process.
     pub id: FlowId,
-    /// Is cancelled when the connection has to close.
-    pub closed: CancellationToken,
-    queue: mpsc::Receiver<Bytes>,
     shared: Arc<Shared>,
     connections: Arc<Connections>,
     /// What it was opened for, when we opened it.
     dialled: Option<Dial>,
 }
 
-#[derive(Debug)]
-struct Outgoing {
-    queue: mpsc::Sender<Bytes>,
-    shared: Arc<Shared>,
-    closed: CancellationToken,
-}
-
-/// What both ends of a queue count.
+/// What others have of a connection: small, because there are many of them, and most of their queues are empty.
 #[derive(Default, Debug)]
 struct Shared {
-    /// Bytes that wait.
-    waiting: AtomicUsize,
+    queue: Mutex<Queue>,
+    /// The connection's task, which waits for the queue or for the end.
+    task: AtomicWaker,
+    /// The connection has to close.
+    closed: AtomicBool,
     /// Shards that have sessions on the connection.
     kept: AtomicUsize,
+}
+
+#[derive(Default, Debug)]
+struct Queue {
+    messages: VecDeque<Bytes>,
+    /// Their length in all.
+    bytes: usize,
+}
+
+impl Shared {
+    /// False when there is no room.
+    fn push(&self, bytes: Bytes) -> bool {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let length = queue.bytes + bytes.len();
+        if length > QUEUE_BYTES || queue.messages.len() >= QUEUE_MESSAGES {
+            return false;
+        }
+        queue.bytes = length;
+        queue.messages.push_back(bytes);
+        drop(queue);
+        self.task.wake();
+        true
+    }
+
+    fn pop(&self) -> Option<Bytes> {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = queue.messages.pop_front()?;
+        queue.bytes -= bytes.len();
+        if queue.messages.is_empty() {
+            queue.messages = VecDeque::new();
+        }
+        Some(bytes)
+    }
+
+    fn close(&self) -> bool {
+        let first = !self.closed.swap(true, Ordering::AcqRel);
+        self.task.wake();
+        first
+    }
 }
 
 impl Connections {
@@ -115,22 +150,15 @@ impl Connections {
 
     /// Enters a new SIP connection.
     pub fn open(self: &Arc<Self>, stop: &CancellationToken) -> Opened {
-        let (sender, queue) = mpsc::channel(QUEUE_MESSAGES);
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let shared = Arc::<Shared>::default();
-        let closed = stop.child_token();
-        self.flows.insert(
-            id,
-            Outgoing {
-                queue: sender,
-                shared: shared.clone(),
-                closed: closed.clone(),
-            },
-        );
+        self.flows.insert(id, shared.clone());
+        // Either this sees the end, or `close_all` sees the entry.
+        if stop.is_cancelled() {
+            shared.close();
+        }
         Opened {
             id: FlowId(id),
-            closed,
-            queue,
             shared,
             connections: self.clone(),
             dialled: None,
@@ -153,7 +181,7 @@ impl Connections {
     /// A shard has its first session on this connection, or no session any more.
     pub fn keep(&self, id: FlowId, more: bool) {
         if let Some(flow) = self.flows.get(&id.0) {
-            let kept = &flow.shared.kept;
+            let kept = &flow.kept;
             // Each shard takes back only what it gave, and a connection does not come back under its number.
             match more {
                 true => kept.fetch_add(1, Ordering::Relaxed),
@@ -167,16 +195,23 @@ impl Connections {
         let Some(flow) = self.flows.get(&id.0) else {
             return false;
         };
-        let length = bytes.len();
-        let waiting = flow.shared.waiting.fetch_add(length, Ordering::Relaxed) + length;
-        if waiting <= QUEUE_BYTES && flow.queue.try_send(bytes).is_ok() {
+        if flow.closed.load(Ordering::Acquire) {
+            return false;
+        }
+        if flow.push(bytes) {
             return true;
         }
-        if !flow.closed.is_cancelled() {
+        if flow.close() {
             add(&self.counters.slow_connections, 1);
-            flow.closed.cancel();
         }
         false
+    }
+
+    /// Closes all of them: call it after the token that `open` was given is cancelled.
+    pub fn close_all(&self) {
+        for flow in &self.flows {
+            flow.close();
+        }
     }
 
     /// What is counted here and by the connections.
@@ -200,13 +235,13 @@ pub enum Dialled {
 }
 
 impl Opened {
-    /// Waits for the next message to write.
-    pub async fn next(&mut self) -> Option<Bytes> {
-        let bytes = self.queue.recv().await?;
-        self.shared
-            .waiting
-            .fetch_sub(bytes.len(), Ordering::Relaxed);
-        Some(bytes)
+    /// Waits for the next message to write. Only the connection's own task may wait.
+    pub async fn next(&mut self) -> Bytes {
+        poll_fn(|context| {
+            self.shared.task.register(context.waker());
+            self.shared.pop().map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 
     /// What tells whether the connection is needed.
@@ -226,6 +261,18 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Waits until the connection has to close. Only its own task may wait.
+    pub async fn closed(&self) {
+        poll_fn(|context| {
+            self.shared.task.register(context.waker());
+            match self.shared.closed.load(Ordering::Acquire) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
+    }
+
     /// Whether a session goes over it.
     pub fn is_kept(&self) -> bool {
         self.shared.kept.load(Ordering::Relaxed) > 0
@@ -291,6 +338,7 @@ fn network(address: IpAddr) -> IpAddr {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use futures_util::FutureExt;
     use tokio_util::sync::CancellationToken;
 
     use super::{Arc, Connections, Counters, Dial, Dialled, Ordering, QUEUE_BYTES};
@@ -364,6 +412,33 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn messages_come_out_in_order_and_an_empty_queue_holds_no_memory() {
+        let connections = connections(9, 9);
+        let stop = CancellationToken::new();
+        let mut opened = connections.open(&stop);
+        let id = opened.id;
+        assert!(opened.next().now_or_never().is_none());
+        for text in ["one", "two"] {
+            assert!(connections.send(id, Bytes::from_static(text.as_bytes())));
+        }
+        assert_eq!(opened.next().await, "one");
+        assert_eq!(opened.next().await, "two");
+        {
+            let queue = opened.shared.queue.lock().unwrap();
+            assert_eq!((queue.bytes, queue.messages.capacity()), (0, 0));
+        }
+        // The end reaches those that are open, and those that open behind it.
+        let usage = opened.usage();
+        let ended = async {
+            stop.cancel();
+            connections.close_all();
+        };
+        tokio::join!(usage.closed(), ended);
+        assert!(!connections.send(id, Bytes::new()));
+        connections.open(&stop).usage().closed().await;
+    }
+
     #[test]
     fn sessions_of_several_shards_keep_a_connection() {
         let connections = connections(9, 9);
@@ -399,9 +474,9 @@ mod tests {
         let half = Bytes::from(vec![0; QUEUE_BYTES / 2]);
         assert!(connections.send(opened.id, half.clone()));
         assert!(connections.send(opened.id, half));
-        assert!(!opened.closed.is_cancelled());
+        assert!(opened.usage().closed().now_or_never().is_none());
         assert!(!connections.send(opened.id, Bytes::from_static(b"one more")));
-        assert!(opened.closed.is_cancelled());
+        assert!(opened.usage().closed().now_or_never().is_some());
         let id = opened.id;
         drop(opened);
         assert!(!connections.send(id, Bytes::new()));

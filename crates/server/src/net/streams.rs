@@ -53,14 +53,19 @@ impl Streams {
             return;
         };
         add(&self.counters.received, 1);
-        // An error means that the thread has ended, and so will this connection.
-        let _ = inbox.send(Input::Received { flow, bytes }).await;
+        // Room first: a future that waits with the input in it would be kilobytes, in each connection's task. An error means
+        // that the thread has ended, and so will this connection.
+        if let Ok(room) = inbox.reserve().await {
+            room.send(Input::Received { flow, bytes });
+        }
     }
 
     /// Tells all signalling threads, since a call on any of them may use the flow, and then the registrar.
     pub async fn closed(&self, id: FlowId) {
         for inbox in self.inboxes.iter() {
-            let _ = inbox.send(Input::FlowClosed(id)).await;
+            if let Ok(room) = inbox.reserve().await {
+                room.send(Input::FlowClosed(id));
+            }
         }
         self.core.flow_closed(id);
     }

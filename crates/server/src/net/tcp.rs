@@ -97,12 +97,11 @@ where
     S: AsyncRead + AsyncWrite,
 {
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let closed = opened.closed.clone();
     let usage = opened.usage();
     let closing = tokio::select! {
         closing = read(&streams, flow, &usage, &mut reader) => closing,
         _ = write(&streams, &mut opened, &mut writer) => Closing::Gone,
-        () = closed.cancelled() => Closing::Gone,
+        () = usage.closed() => Closing::Gone,
     };
     match closing {
         Closing::Gone | Closing::Unused => {}
@@ -242,7 +241,8 @@ async fn write<S: AsyncWrite>(
     opened: &mut Opened,
     writer: &mut WriteHalf<S>,
 ) -> io::Result<()> {
-    while let Some(bytes) = opened.next().await {
+    loop {
+        let bytes = opened.next().await;
         // TLS keeps what it made of the bytes until it is told to flush.
         let written = async {
             writer.write_all(&bytes).await?;
@@ -253,7 +253,6 @@ async fn write<S: AsyncWrite>(
             .map_err(io::Error::other)??;
         add(&streams.counters.sent, 1);
     }
-    Ok(())
 }
 
 fn clock() -> Instant {
@@ -262,7 +261,18 @@ fn clock() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::foreign;
+    use super::{Flow, Opened, Streams, TcpStream, foreign, talk};
+
+    /// The size of what a function of that many arguments answers, without calling it.
+    fn size<F>(_: impl FnOnce(Streams, TcpStream, Flow, Opened) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_has_a_small_task() {
+        let size = size(talk::<TcpStream>);
+        assert!(size <= 1024, "{size}");
+    }
 
     #[test]
     fn other_protocols_are_known_by_their_first_bytes() {

@@ -88,12 +88,11 @@ async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
         ..flow
     };
     let (mut sink, mut stream) = socket.split();
-    let closed = opened.closed.clone();
     let usage = opened.usage();
     let close = tokio::select! {
         close = read(&streams, flow, &usage, &mut stream) => close,
         () = write(&streams, &mut opened, &mut sink) => None,
-        () = closed.cancelled() => Some((1001, "going away")),
+        () = usage.closed() => Some((1001, "going away")),
     };
     if let Some((code, reason)) = close {
         let frame = CloseFrame {
@@ -175,8 +174,7 @@ async fn write(streams: &Streams, opened: &mut Opened, sink: &mut SplitSink<WebS
     loop {
         let message = match tokio::time::timeout(PING, opened.next()).await {
             Err(_) => Message::Ping(Bytes::new()),
-            Ok(None) => return,
-            Ok(Some(bytes)) => {
+            Ok(bytes) => {
                 add(&streams.counters.sent, 1);
                 match Utf8Bytes::try_from(bytes.clone()) {
                     Ok(text) => Message::Text(text),
