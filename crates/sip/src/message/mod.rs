@@ -2,6 +2,7 @@
 //!
 //! Header values stay text until somebody asks for the typed form; each typed header is one file in [`header`].
 
+pub(crate) mod body;
 pub(crate) mod grammar;
 pub mod header;
 pub mod headers;

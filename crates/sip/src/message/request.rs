@@ -9,7 +9,7 @@ use crate::message::method::Method;
 use crate::message::response::Response;
 use crate::message::status::Status;
 use crate::message::uri::Uri;
-use crate::message::{validate, write};
+use crate::message::{body, validate, write};
 
 /// A request (RFC 3261 §7.1).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -106,6 +106,11 @@ impl Request {
     /// Reads all Contacts; none is an empty list.
     pub fn contacts(&self) -> Result<Contacts, HeaderError> {
         self.headers.contacts()
+    }
+
+    /// Finds the session description in the body, also inside a multipart (RFC 5621 §3).
+    pub fn sdp(&self) -> Option<Bytes> {
+        body::sdp(&self.headers, &self.body)
     }
 
     /// Reads the Request-URI.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
+use crate::invite::session_timer;
 use crate::stack::replace::Unreplaceable;
 use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
@@ -107,6 +108,11 @@ impl Stack {
         }
         if request.max_forwards() == Some(0) {
             let status = Status::TOO_MANY_HOPS;
+            self.wire.reject(flow, &request, status, "");
+            return;
+        }
+        if session_timer::is_too_short(&request) {
+            let status = Status::SESSION_INTERVAL_TOO_SMALL;
             self.wire.reject(flow, &request, status, "");
             return;
         }
