@@ -11,8 +11,16 @@ use crate::{Calls, Directory, Registrar, Settings};
 /// Methods that are served, in or outside of a dialog.
 const ALLOW: &str =
     "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY";
-/// Extensions that a client may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488).
-const SUPPORTED: &[&str] = &["100rel", "timer", "replaces", "norefersub"];
+/// Extensions that a client may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488, RFC 3327, RFC 5626, RFC 5627).
+const SUPPORTED: &[&str] = &[
+    "100rel",
+    "timer",
+    "replaces",
+    "norefersub",
+    "path",
+    "outbound",
+    "gruu",
+];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]

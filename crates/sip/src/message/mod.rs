@@ -15,7 +15,7 @@ pub mod request;
 pub mod response;
 pub mod status;
 pub mod uri;
-mod validate;
+pub(crate) mod validate;
 mod write;
 
 use bytes::Bytes;

@@ -53,7 +53,7 @@ impl Request {
     /// Checks what every element must be able to rely on: mandatory headers, their grammar and ranges, the method
     /// of CSeq, the Request-URI (RFC 3261 §8.1.1, §20; RFC 4475 §3).
     pub fn validate(&self) -> Result<(), Refusal> {
-        validate::request(self)
+        validate::request(self).map(|_| ())
     }
 
     /// Makes a response with the headers that it takes from the request (RFC 3261 §8.2.6.2). A To tag is not added.
