@@ -7,6 +7,7 @@
 mod account;
 mod application;
 mod binding;
+mod block;
 mod call;
 mod callback;
 mod column;
@@ -22,6 +23,7 @@ mod sealer;
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
 pub use binding::{Binding, BindingChange, Transport};
+pub use block::Block;
 pub use call::{CallDirection, CallFilter, CallRow};
 pub use callback::{Busy, CallbackRow};
 pub use domain::{Domain, DomainFilter, DomainKind};
