@@ -13,6 +13,7 @@ pub mod registrar;
 pub mod requests;
 pub mod settings;
 mod start;
+mod trunks;
 mod uas;
 
 pub use calls::Calls;
@@ -23,7 +24,8 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, PolicyChange, PolicyOf, PolicyView,
+    Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
 pub use guard::{Abuse, Guard, Offence};
@@ -32,9 +34,11 @@ pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, bindin
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
+pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,
+    Transport, Trunk,
 };

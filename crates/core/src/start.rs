@@ -12,6 +12,7 @@ use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
+use crate::trunks::TrunkStates;
 use crate::{
     Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
 };
@@ -30,6 +31,8 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
     /// Who is not answered.
     pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
@@ -121,6 +124,7 @@ impl Core {
             registrar,
             calls,
             uas,
+            trunks: TrunkStates::default(),
             guard,
             requests,
             settings,

@@ -8,7 +8,7 @@ mod egress;
 pub mod fetch;
 mod inbound;
 mod live;
-mod locate;
+pub(crate) mod locate;
 mod orphan;
 mod record;
 mod stranger;
