@@ -149,6 +149,21 @@ impl Location {
         }
     }
 
+    /// Whether a live binding came over this stream connection.
+    pub(crate) fn is_bound_to(&self, flow: FlowId, now: Timestamp) -> bool {
+        // Copied out: no lock is held while the other table is asked.
+        let Some(endpoints) = self.0.flows.get(&flow.0).map(|found| found.clone()) else {
+            return false;
+        };
+        let now = now.as_microsecond();
+        let is_live = |packed: &Packed| packed.view().flow == flow.0 && packed.expires_at() > now;
+        endpoints.iter().any(|endpoint| {
+            self.0
+                .bindings
+                .look(*endpoint, |held| held.iter().any(is_live))
+        })
+    }
+
     /// Removes the bindings of a stream connection that is gone.
     pub(crate) fn flow_closed(&self, flow: FlowId) {
         let Some((_, endpoints)) = self.0.flows.remove(&flow.0) else {
