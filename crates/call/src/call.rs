@@ -77,6 +77,8 @@ pub struct Caller {
     pub domain: String,
     /// Call-ID of the INVITE.
     pub call_id: Option<String>,
+    /// Whether the other side must not learn who calls (RFC 3323 §4.2).
+    pub anonymous: bool,
 }
 
 /// What a call does.
@@ -95,6 +97,15 @@ pub enum Script {
     Document {
         /// The document.
         document: Document,
+        /// Told of the end.
+        hangup: Option<Link>,
+    },
+    /// Refuses the caller, with a record.
+    Refused {
+        /// What the record says.
+        cause: Cause,
+        /// What the caller is told, 400 to 699.
+        status: u16,
         /// Told of the end.
         hangup: Option<Link>,
     },
@@ -197,7 +208,9 @@ impl Call {
             script,
         } = start;
         let hangup = match &script {
-            Script::Application { hangup, .. } | Script::Document { hangup, .. } => hangup.clone(),
+            Script::Application { hangup, .. }
+            | Script::Document { hangup, .. }
+            | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
         let (reading, end) = Reading::start(&mut ctx, script);
@@ -329,6 +342,7 @@ impl Call {
         while let Some(timer) = self.ctx.take_due() {
             match timer {
                 Timer::Verb => self.tell_script(Event::Deadline),
+                Timer::Turn => self.tell_script(Event::Turn),
                 Timer::Schedule => self.hang_up(Hangup::scheduled()),
                 Timer::Recorded => {
                     self.hang_up(End::with_status(
@@ -365,6 +379,7 @@ impl Call {
     fn hang_up(&mut self, end: End) {
         self.reading.stop(&mut self.ctx, end);
         self.ctx.clear_timer(Timer::Verb);
+        self.ctx.clear_timer(Timer::Turn);
         self.ctx.clear_timer(Timer::Schedule);
         self.ctx.end_leg(LegId::A, end);
     }

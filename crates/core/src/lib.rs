@@ -26,7 +26,7 @@ pub use directory::{
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
-pub use settings::{Egress, Settings};
+pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
 pub use uas::{Decision, Uas};
 

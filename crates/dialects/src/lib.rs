@@ -8,6 +8,7 @@
 pub mod bandwidth;
 mod http;
 pub mod plivo;
+mod ring;
 pub mod vobiz;
 mod voice;
 mod xml;

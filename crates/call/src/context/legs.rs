@@ -7,7 +7,7 @@ use super::Context;
 use crate::about::Direction;
 use crate::call::Output;
 use crate::cdr::Cause;
-use crate::leg::{Asked, Attempt, Described, End, Leg, LegId, LegRecord, Media, Wire};
+use crate::leg::{Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire};
 use crate::verb::Link;
 
 impl Context {
@@ -76,6 +76,10 @@ impl Context {
 
     pub(crate) fn leg_uuid(&self, leg: LegId) -> Option<Uuid> {
         self.legs.get(&leg).map(|leg| leg.record.uuid)
+    }
+
+    pub(crate) fn leg_endpoint(&self, leg: LegId) -> Option<EndpointId> {
+        self.legs.get(&leg).and_then(|leg| leg.record.endpoint)
     }
 
     pub(crate) fn wire(&self, id: LegId) -> Wire {
@@ -163,7 +167,8 @@ impl Context {
                 self.send_a(sip::Command::Refuse {
                     session,
                     status,
-                    reason: None,
+                    // A rule of ours is best told by its name.
+                    reason: end.cause.is_rule().then(|| end.cause.name().into()),
                     headers: retry_after(status),
                 });
             }

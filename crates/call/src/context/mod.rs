@@ -33,6 +33,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) enum Timer {
     /// The running verb's deadline.
     Verb,
+    /// The next place of a target has its turn.
+    Turn,
     /// A Hangup with `schedule`.
     Schedule,
     /// The caller's row is overdue.

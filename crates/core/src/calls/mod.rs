@@ -1,7 +1,9 @@
 //! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
-//! are (`locate`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
+//! are (`locate`), what their addresses mean (`aim`), what endpoints may do (`permission`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
+mod aim;
 pub(crate) mod callback;
+mod caller;
 pub mod dialect;
 mod egress;
 pub mod fetch;
@@ -9,7 +11,10 @@ mod inbound;
 mod live;
 mod locate;
 mod orphan;
+pub(crate) mod permission;
 mod record;
+mod redirect;
+mod script;
 mod stranger;
 mod task;
 

@@ -53,6 +53,8 @@ pub struct EndpointChange {
     pub application: Option<Option<Id>>,
     /// Whether it may do anything; off, its bindings go.
     pub enabled: Option<bool>,
+    /// Which of its bindings a call rings.
+    pub ring: Option<Ring>,
     /// What it may do.
     pub permissions: Option<Permissions>,
 }
@@ -315,6 +317,9 @@ impl EndpointChange {
         }
         if let Some(enabled) = self.enabled {
             to.enabled = enabled;
+        }
+        if let Some(ring) = self.ring {
+            to.ring = ring;
         }
         if let Some(permissions) = self.permissions {
             to.permissions = permissions;
