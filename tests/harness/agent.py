@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import socket
+import ssl
 import struct
 import time
 import uuid
@@ -121,15 +122,38 @@ class Tcp:
         return data
 
 
+def tls_context():
+    """A client that takes any certificate: the server's is its own."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+class Tls(Tcp):
+    name = "TLS"
+
+    def __init__(self, server, context=None, name="localhost"):
+        plain = socket.create_connection(server.sip_address("tls"), timeout=5)
+        self.socket = (context or tls_context()).wrap_socket(plain, server_hostname=name)
+        self.buffer = b""
+        self.closed = False
+
+
 class WebSocket(Tcp):
     name = "WS"
 
-    def __init__(self, server, protocol="sip", path=None):
-        host, port, own = re.match(r"ws://([^:/]+):(\d+)(.*)", server.websocket).groups()
-        self.socket = socket.create_connection((host, int(port)), timeout=5)
+    def connect(self, server):
+        """The connection, its host and port, and the path that the server names."""
+        host, port, own = re.match(r"ws://(.+):(\d+)(.*)", server.websocket).groups()
+        return socket.create_connection((host.strip("[]"), int(port)), timeout=5), f"{host}:{port}", own
+
+    def __init__(self, server, protocol="sip", path=None, origin=None, extra=""):
+        self.socket, host, own = self.connect(server)
         self.buffer, self.closed = b"", False
         asked = f"Sec-WebSocket-Protocol: {protocol}\r\n" if protocol else ""
-        self.socket.sendall((f"GET {path or own or '/'} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+        asked += f"Origin: {origin}\r\n" if origin else ""
+        asked += extra
+        self.socket.sendall((f"GET {path or own or '/'} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
                              f"Connection: Upgrade\r\nSec-WebSocket-Key: {base64.b64encode(os.urandom(16)).decode()}\r\n"
                              f"Sec-WebSocket-Version: 13\r\n{asked}\r\n").encode())
         while b"\r\n\r\n" not in self.buffer:
@@ -191,6 +215,15 @@ class WebSocket(Tcp):
         return None
 
 
+class SecureWebSocket(WebSocket):
+    name = "WSS"
+
+    def connect(self, server):
+        host, port, own = re.match(r"wss://(.+):(\d+)(.*)", server.ready["sip"]["wss"][0]).groups()
+        plain = socket.create_connection((host.strip("[]"), int(port)), timeout=5)
+        return tls_context().wrap_socket(plain, server_hostname="localhost"), f"{host}:{port}", own
+
+
 class Agent:
     """One user on one transport; `receive` hands out what came, in order."""
 
@@ -247,13 +280,13 @@ class Agent:
                            f"the final answer to {cseq}", timeout)
 
     def via(self, branch=None):
-        host = "x.invalid" if self.wire.name == "WS" else f"127.0.0.1:{self.port}"
+        host = "x.invalid" if self.wire.name in ("WS", "WSS") else f"127.0.0.1:{self.port}"
         return f"SIP/2.0/{self.wire.name} {host};branch={branch or 'z9hG4bK' + uuid.uuid4().hex};rport"
 
     @property
     def contact(self):
-        host = "x.invalid" if self.wire.name == "WS" else f"127.0.0.1:{self.port}"
-        kind = "" if self.wire.name == "UDP" else f";transport={self.wire.name.lower()}"
+        host = "x.invalid" if self.wire.name in ("WS", "WSS") else f"127.0.0.1:{self.port}"
+        kind = "" if self.wire.name == "UDP" else f";transport={self.wire.name.lower().replace('wss', 'ws')}"
         return f"<sip:{self.user}@{host}{kind}>"
 
     def text(self, method, uri, call_id, cseq, to, tag="", from_="", extra="", body="", branch=None, contact=None):

@@ -151,7 +151,7 @@ class Phone:
         return self.seen(kind)[count - 1]
 
     def register(self):
-        host, port = self.server.sip_address("tcp" if self.transport == "tcp" else "udp")
+        host, port = self.server.sip_address(self.transport)
         self.command("uanew", f"<sip:{self.username}@{self.domain};transport={self.transport}>"
                               f";auth_user={self.username};auth_pass={self.password}"
                               f";outbound=\"sip:{host}:{port};transport={self.transport}\""

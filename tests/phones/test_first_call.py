@@ -21,7 +21,7 @@ def finished(server, call_count):
                       f"{call_count} finished calls in REST")
 
 
-@pytest.mark.parametrize("transport", ["udp", "tcp"])
+@pytest.mark.parametrize("transport", ["udp", "tcp", "tls"])
 def test_two_phones_register_call_talk_hold_and_hang_up(shared_server, client, customer, transport):  # noqa: F811
     server = shared_server
     before = server.plivo("GET", "/Call/").json()["meta"]["total_count"]

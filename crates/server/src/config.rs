@@ -25,7 +25,9 @@ public_url = ""
 [sip]
 udp = ["127.0.0.1:5060"]
 tcp = ["127.0.0.1:5060"]
+tls = []
 ws = []
+wss = []
 domains = ["offhook.localhost"]
 aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
 app_domain = ""
@@ -37,6 +39,10 @@ max_bindings = 10
 digest = "MD5"
 nonce_seconds = 120
 refused_user_agents = "VaxSIPUserAgent|Ozeki"
+
+[tls]
+certificate = ""
+key = ""
 
 [calls]
 redirects = "own"
@@ -85,6 +91,8 @@ pub struct Config {
     /// See the section.
     pub sip: Sip,
     /// See the section.
+    pub tls: Tls,
+    /// See the section.
     pub calls: Calls,
     /// See the section.
     pub media: Media,
@@ -118,9 +126,13 @@ pub struct Sip {
     pub udp: Vec<SocketAddr>,
     /// Addresses for SIP over TCP.
     pub tcp: Vec<SocketAddr>,
+    /// Addresses for SIP over TLS, versions 1.2 and 1.3; usually port 5061.
+    pub tls: Vec<SocketAddr>,
     /// Further addresses that serve SIP over WebSocket (RFC 7118) and nothing else, at any path. The HTTP listener serves
     /// it at `/sip` in any case.
     pub ws: Vec<SocketAddr>,
+    /// Addresses that serve SIP over WebSocket under TLS, at any path: what a page that came by HTTPS may connect to.
+    pub wss: Vec<SocketAddr>,
     /// The first entry is the installation's own SIP domain, which the first account gets; it is stored with that account
     /// and names the digest realm. Further entries are aliases, in addition to `sip.aliases`.
     pub domains: Vec<String>,
@@ -160,6 +172,18 @@ pub enum DigestAlgorithm {
     /// RFC 7616.
     #[serde(rename = "SHA-512-256")]
     Sha512_256,
+}
+
+/// The certificate of `sip.tls` and `sip.wss`. Without one the server makes a self-signed certificate for its own domain and
+/// keeps it in the folder `tls` beside the database; phones have to be told to trust it.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// A PEM file with the certificate chain, the server's own first. It and the key are read again when they change: new
+    /// connections get the new certificate, open ones stay. Files that cannot be used change nothing, and the log says why.
+    pub certificate: String,
+    /// A PEM file with the private key; ECDSA P-256 costs the least.
+    pub key: String,
 }
 
 /// Rules of calls.
@@ -358,6 +382,12 @@ impl Config {
             return wrong(
                 "sip.udp",
                 "no SIP listener is left: give sip.udp or sip.tcp an address",
+            );
+        }
+        if self.tls.certificate.is_empty() != self.tls.key.is_empty() {
+            return wrong(
+                "tls.key",
+                "a certificate and its key belong together: name both files, or neither",
             );
         }
         let expires = &self.sip;

@@ -180,7 +180,13 @@ fn write_description(
         api.auth_id, api.auth_token, api.base_url, api.auth_id
     )?;
     writeln!(out, "SIP             domain {}", sip.domain)?;
-    for (name, list) in [("UDP", &sip.udp), ("TCP", &sip.tcp), ("WebSocket", &sip.ws)] {
+    for (name, list) in [
+        ("UDP", &sip.udp),
+        ("TCP", &sip.tcp),
+        ("TLS", &sip.tls),
+        ("WebSocket", &sip.ws),
+        ("  with TLS", &sip.wss),
+    ] {
         if !list.is_empty() {
             writeln!(out, "  {name:<13} {}", list.join(" "))?;
         }

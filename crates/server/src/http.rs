@@ -21,13 +21,15 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use offhook_core::Core;
 use serde::Serialize;
-use sip::Flow;
-use tokio::net::{TcpListener, TcpStream};
+use sip::{Flow, Transport};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
 use tower::ServiceExt;
 
 use crate::net::connections::Admission;
 use crate::net::counters::{Counted, add};
 use crate::net::streams::Streams;
+use crate::net::tls::Tls;
 use crate::net::ws;
 use crate::ready::Addresses;
 
@@ -89,16 +91,33 @@ pub async fn serve(listener: TcpListener, streams: Streams, routes: Router) {
     let connect = |stream, flow, admission| {
         connection(streams.clone(), routes.clone(), stream, flow, admission)
     };
-    streams.accept(listener, connect).await;
+    streams.accept(listener, Transport::Ws, connect).await;
 }
 
-async fn connection(
+/// Accepts connections under TLS until the end.
+pub async fn serve_tls(listener: TcpListener, streams: Streams, routes: Router, tls: Tls) {
+    let connect = |stream, flow, admission| {
+        let (streams, routes, tls) = (streams.clone(), routes.clone(), tls.clone());
+        async move {
+            let shaken = Box::pin(tls.accept(stream)).await;
+            if let Some(stream) = shaken {
+                connection(streams, routes, stream, flow, admission).await;
+            }
+        }
+    };
+    streams.accept(listener, Transport::Wss, connect).await;
+}
+
+/// Serves one connection. Its flow says WebSocket, which is the only SIP that it may carry.
+async fn connection<S>(
     streams: Streams,
     routes: Router,
-    stream: TcpStream,
+    stream: S,
     flow: Flow,
     _admission: Admission,
-) {
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(flow);
         request.extensions_mut().insert(ConnectInfo(flow.remote));

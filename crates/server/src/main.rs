@@ -157,11 +157,34 @@ impl Overrides {
     fn dev_presets(&self) -> Vec<(&'static str, Value)> {
         let loopback = vec!["127.0.0.0/8".into(), "::1/128".into()];
         let mut presets = vec![("egress.allow", Value::Array(loopback))];
+        presets.extend(self.tls_presets());
         // Phones that reach us at this address can send their media there too.
         if let Some(address) = self.sip.filter(|address| !address.ip().is_unspecified()) {
             presets.push(("media.ip", address.ip().to_string().into()));
         }
         presets
+    }
+}
+
+impl Overrides {
+    /// TLS beside TCP, on the next port as RFC 3261 §18.2.1 has it, and WebSockets under TLS beside HTTP; on free ports where
+    /// those are asked for.
+    fn tls_presets(&self) -> [(&'static str, Value); 2] {
+        let beside = |address: Option<SocketAddr>, usual: &str, distance: u16| {
+            let address = match address {
+                None => usual.to_owned(),
+                Some(address) if address.port() == 0 => address.to_string(),
+                Some(mut address) => {
+                    address.set_port(address.port().checked_add(distance).unwrap_or(0));
+                    address.to_string()
+                }
+            };
+            Value::Array(vec![address.into()])
+        };
+        [
+            ("sip.tls", beside(self.sip, "127.0.0.1:5061", 1)),
+            ("sip.wss", beside(self.http, "127.0.0.1:8443", 363)),
+        ]
     }
 }
 
@@ -229,7 +252,7 @@ async fn dev(config: &Config, json: bool) -> anyhow::Result<()> {
 async fn serve(config: &Config) -> anyhow::Result<()> {
     let server = Server::start(config).await?;
     let sip = &server.addresses.sip;
-    tracing::info!(http = %server.addresses.api.base_url, udp = ?sip.udp, tcp = ?sip.tcp, ws = ?sip.ws, "ready");
+    tracing::info!(http = %server.addresses.api.base_url, udp = ?sip.udp, tcp = ?sip.tcp, tls = ?sip.tls, ws = ?sip.ws, wss = ?sip.wss, "ready");
     Ok(server.serve().await?)
 }
 
@@ -306,7 +329,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 mod tests {
     use clap::{CommandFactory, Parser};
 
-    use super::{Arguments, Command};
+    use super::{Arguments, Command, Value};
 
     #[test]
     fn the_command_line_is_consistent() {
@@ -325,6 +348,9 @@ mod tests {
             panic!("not dev")
         };
         let presets = overrides.dev_presets();
-        assert_eq!(presets[1], ("media.ip", "192.0.2.7".into()));
+        assert!(presets.contains(&("media.ip", "192.0.2.7".into())));
+        let list = |address: &str| Value::Array(vec![address.into()]);
+        assert!(presets.contains(&("sip.tls", list("192.0.2.7:5061"))));
+        assert!(presets.contains(&("sip.wss", list("127.0.0.1:8443"))));
     }
 }

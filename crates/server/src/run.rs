@@ -15,14 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::data::{Data, DataError};
+use crate::data::{self, Data, DataError};
 use crate::http::{self, Health};
 use crate::media::{self, Media, MediaThread};
+use crate::net::certificate::{self, CertificateError, Files, Shown};
 use crate::net::connections::Connections;
 use crate::net::counters::Counters;
 use crate::net::listen::{self, ListenError, SipListeners};
+use crate::net::self_signed;
 use crate::net::streams::{Inboxes, Streams};
 use crate::net::tcp;
+use crate::net::tls::Tls;
 use crate::ready::{Addresses, ApiAddress, MediaAddresses, SipAddresses};
 use crate::signalling;
 
@@ -47,6 +50,12 @@ pub enum RunError {
     /// What the core needs to start.
     #[error("the core cannot start: {0}")]
     Core(#[from] offhook_core::Error),
+    /// The certificate of the TLS listeners.
+    #[error("TLS cannot start: {0}")]
+    Certificate(#[from] CertificateError),
+    /// TLS itself.
+    #[error("TLS cannot start: {0}")]
+    Tls(#[from] rustls::Error),
     /// Threads, signals, descriptors.
     #[error("the operating system refused: {0}")]
     System(#[from] std::io::Error),
@@ -180,25 +189,34 @@ struct Listeners {
     http: TcpListener,
     http_address: SocketAddr,
     sip: SipListeners,
-    ws: Vec<(TcpListener, SocketAddr)>,
+    tls: Vec<Bound>,
+    ws: Vec<Bound>,
+    wss: Vec<Bound>,
 }
+
+/// A listener and the address in use.
+type Bound = (TcpListener, SocketAddr);
 
 impl Listeners {
     fn bind(config: &Config) -> Result<Self, RunError> {
         let sip = listen::sip(&config.sip.udp, &config.sip.tcp, config.shards())?;
         let http = listen::stream(config.http.listen, "HTTP", "http")?;
         let http_address = http.local_addr()?;
-        let mut ws = Vec::new();
-        for address in &config.sip.ws {
-            let listener = listen::stream(*address, "SIP over WebSocket", "sip")?;
-            let address = listener.local_addr()?;
-            ws.push((listener, address));
-        }
+        let all = |addresses: &[SocketAddr], what, option| {
+            let bound = addresses.iter().map(|address| {
+                let listener = listen::stream(*address, what, option)?;
+                let address = listener.local_addr()?;
+                Ok((listener, address))
+            });
+            bound.collect::<Result<Vec<Bound>, RunError>>()
+        };
         Ok(Self {
             http,
             http_address,
             sip,
-            ws,
+            tls: all(&config.sip.tls, "SIP over TLS", "sip")?,
+            ws: all(&config.sip.ws, "SIP over WebSocket", "http")?,
+            wss: all(&config.sip.wss, "SIP over WebSocket and TLS", "http")?,
         })
     }
 
@@ -230,9 +248,13 @@ impl Listeners {
                     .map(|listeners| listeners.address.to_string())
                     .collect(),
                 tcp: tcp.map(|address| address.to_string()).collect(),
-                tls: Vec::new(),
+                tls: self.tls.iter().map(|(_, own)| own.to_string()).collect(),
                 ws,
-                wss: Vec::new(),
+                wss: self
+                    .wss
+                    .iter()
+                    .map(|(_, own)| format!("wss://{own}/"))
+                    .collect(),
             },
             media: MediaAddresses {
                 ip: config.media.ip.to_string(),
@@ -249,11 +271,12 @@ impl Listeners {
             .tcp
             .iter()
             .filter_map(|listener| listener.local_addr().ok());
-        let ws = self.ws.iter().map(|(_, address)| *address);
+        let others = [&self.tls, &self.ws, &self.wss];
+        let others = others.into_iter().flatten().map(|(_, address)| *address);
         // Calls to trunks leave from the first one of their family: UDP comes first.
         let listening: Vec<SocketAddr> = udp
             .chain(tcp)
-            .chain(ws)
+            .chain(others)
             .chain([self.http_address])
             .collect();
         // Behind a listener on all addresses phones use the machine's own, which is the one that media has.
@@ -380,13 +403,25 @@ fn start_listeners(
             streams.clone(),
         ));
     }
+    let sip_routes = http::sip_routes(streams.clone());
     for (listener, _) in listeners.ws {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        streams.tasks.spawn(http::serve(
-            listener,
-            streams.clone(),
-            http::sip_routes(streams.clone()),
-        ));
+        let serve = http::serve(listener, streams.clone(), sip_routes.clone());
+        streams.tasks.spawn(serve);
+    }
+    if !listeners.tls.is_empty() || !listeners.wss.is_empty() {
+        let tls = tls(config, streams)?;
+        for (listener, _) in listeners.tls {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let serve = tcp::serve_tls(listener, streams.clone(), tls.clone());
+            streams.tasks.spawn(serve);
+        }
+        for (listener, _) in listeners.wss {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let routes = sip_routes.clone();
+            let serve = http::serve_tls(listener, streams.clone(), routes, tls.clone());
+            streams.tasks.spawn(serve);
+        }
     }
     let routes = http::routes(health.clone(), config.limits.body_bytes);
     let listener = tokio::net::TcpListener::from_std(listeners.http)?;
@@ -394,6 +429,28 @@ fn start_listeners(
         .tasks
         .spawn(http::serve(listener, streams.clone(), routes));
     Ok(())
+}
+
+/// The certificate that the configuration names, or one of our own, and TLS with it.
+fn tls(config: &Config, streams: &Streams) -> Result<Tls, RunError> {
+    let files = if config.tls.certificate.is_empty() {
+        let own = config.own_domain();
+        let mut names = vec![own.clone(), format!("*.{own}"), "localhost".to_owned()];
+        names.extend(["127.0.0.1", "::1"].map(str::to_owned));
+        tracing::warn!(
+            "tls.certificate names none: phones have to be told to trust the self-signed one"
+        );
+        self_signed::find_or_make(&data::directory(config).join("tls"), &names)?
+    } else {
+        Files {
+            certificate: config.tls.certificate.as_str().into(),
+            key: config.tls.key.as_str().into(),
+        }
+    };
+    let shown = Shown::new(files.load()?);
+    let follow = certificate::follow(files, shown.clone(), streams.stop.clone());
+    streams.tasks.spawn(follow);
+    Ok(Tls::new(shown, streams.counters.clone())?)
 }
 
 /// The signals that end the server.

@@ -21,6 +21,10 @@ pub struct Counters {
     pub slow_connections: AtomicU64,
     /// Connections closed because what came was not SIP, or came too slowly.
     pub broken_connections: AtomicU64,
+    /// TLS handshakes that came to their end.
+    pub handshakes: AtomicU64,
+    /// TLS handshakes that failed: no common version or cipher, no TLS at all, an alert, too slow.
+    pub failed_handshakes: AtomicU64,
     /// Inputs whose handling panicked; each is in the log.
     pub panics: AtomicU64,
 }
@@ -35,6 +39,8 @@ pub struct Counted {
     refused_connections: u64,
     slow_connections: u64,
     broken_connections: u64,
+    handshakes: u64,
+    failed_handshakes: u64,
     panics: u64,
 }
 
@@ -50,6 +56,8 @@ impl Counters {
             refused_connections: read(&self.refused_connections),
             slow_connections: read(&self.slow_connections),
             broken_connections: read(&self.broken_connections),
+            handshakes: read(&self.handshakes),
+            failed_handshakes: read(&self.failed_handshakes),
             panics: read(&self.panics),
         }
     }

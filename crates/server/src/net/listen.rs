@@ -158,10 +158,10 @@ fn refused(
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     };
-    let key = if option == "http" {
-        "http.listen"
-    } else {
-        "sip.udp and sip.tcp"
+    let key = match (option, what) {
+        ("http", "HTTP") => "http.listen",
+        ("http", _) => "sip.ws and sip.wss",
+        _ => "sip.udp, sip.tcp and sip.tls",
     };
     let remedy = match source.kind() {
         io::ErrorKind::AddrInUse => format!(

@@ -57,10 +57,11 @@ impl Streams {
         self.core.flow_closed(id);
     }
 
-    /// Accepts connections until the end; `serve` is run as a task for each one that the limits admit.
+    /// Accepts connections until the end, of a listener for this transport; `serve` is run as a task for each one that the limits admit.
     pub async fn accept<F>(
         &self,
         listener: TcpListener,
+        transport: Transport,
         serve: impl Fn(TcpStream, Flow, Admission) -> F,
     ) where
         F: Future<Output = ()> + Send + 'static,
@@ -87,7 +88,7 @@ impl Streams {
                 continue;
             };
             let flow = Flow {
-                transport: Transport::Tcp,
+                transport,
                 id: FlowId::NONE,
                 local: canonical(local),
                 remote: canonical(remote),

@@ -1,20 +1,23 @@
-//! SIP over TCP: RFC 3261 §18.3, RFC 5626 §4.4.1. An idle connection holds no buffer.
+//! SIP over TCP and TLS: RFC 3261 §18.3, RFC 5626 §4.4.1. An idle connection holds no buffer of ours.
 
+use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use sip::framing::{Frame, Framer};
 use sip::{Flow, Transport};
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
 use super::connections::{Admission, Opened};
 use super::counters::add;
 use super::streams::Streams;
+use super::tls::Tls;
 
 /// Until the first byte has come.
 const FIRST_BYTE: Duration = Duration::from_secs(5);
@@ -34,10 +37,27 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Accepts connections until the end.
 pub async fn serve(listener: TcpListener, streams: Streams) {
     streams
-        .accept(listener, |stream, flow, admission| {
+        .accept(listener, Transport::Tcp, |stream, flow, admission| {
+            keep_alive(&stream);
             connection(streams.clone(), stream, flow, admission)
         })
         .await;
+}
+
+/// Accepts connections under TLS until the end.
+pub async fn serve_tls(listener: TcpListener, streams: Streams, tls: Tls) {
+    let connect = |stream, flow, admission| {
+        keep_alive(&stream);
+        let (streams, tls) = (streams.clone(), tls.clone());
+        async move {
+            // In a box of its own: an open connection pays nothing for the handshake that made it.
+            let shaken = Box::pin(tls.accept(stream)).await;
+            if let Some(stream) = shaken {
+                connection(streams, stream, flow, admission).await;
+            }
+        }
+    };
+    streams.accept(listener, Transport::Tls, connect).await;
 }
 
 /// Why a connection is to be closed.
@@ -53,15 +73,16 @@ enum Closing {
     Desynchronised,
 }
 
-async fn connection(streams: Streams, stream: TcpStream, flow: Flow, _admission: Admission) {
-    keep_alive(&stream);
+async fn connection<S>(streams: Streams, stream: S, flow: Flow, _admission: Admission)
+where
+    S: AsyncRead + AsyncWrite,
+{
     let mut opened = streams.connections.open(&streams.stop);
     let flow = Flow {
-        transport: Transport::Tcp,
         id: opened.id,
         ..flow
     };
-    let (mut reader, mut writer) = stream.into_split();
+    let (mut reader, mut writer) = tokio::io::split(stream);
     let closed = opened.closed.clone();
     let closing = tokio::select! {
         closing = read(&streams, flow, &mut reader) => closing,
@@ -94,7 +115,7 @@ fn keep_alive(stream: &TcpStream) {
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
-async fn read(streams: &Streams, flow: Flow, reader: &mut OwnedReadHalf) -> Closing {
+async fn read<S: AsyncRead>(streams: &Streams, flow: Flow, reader: &mut ReadHalf<S>) -> Closing {
     let mut framer = Framer::new();
     let mut spoke = false;
     let mut begun: Option<Instant> = None;
@@ -103,16 +124,12 @@ async fn read(streams: &Streams, flow: Flow, reader: &mut OwnedReadHalf) -> Clos
             Some(begun) => begun + WHOLE_MESSAGE,
             None => clock() + if spoke { IDLE } else { FIRST_BYTE },
         };
-        match tokio::time::timeout_at(deadline, reader.readable()).await {
+        let taken = poll_fn(|context| take(reader, context, &mut framer, spoke));
+        match tokio::time::timeout_at(deadline, taken).await {
             Err(_) => return Closing::Late,
-            Ok(Err(_)) => return Closing::Gone,
-            Ok(Ok(())) => {}
-        }
-        match take(reader, &mut framer, spoke) {
-            Ok(Taken::Nothing) => continue,
-            Ok(Taken::Some) => {}
-            Ok(Taken::Foreign(answer)) => return Closing::Foreign(answer),
-            Ok(Taken::End) | Err(_) => return Closing::Gone,
+            Ok(Ok(Taken::Some)) => {}
+            Ok(Ok(Taken::Foreign(answer))) => return Closing::Foreign(answer),
+            Ok(Ok(Taken::End) | Err(_)) => return Closing::Gone,
         }
         spoke = true;
         let mut whole = false;
@@ -145,28 +162,30 @@ async fn read(streams: &Streams, flow: Flow, reader: &mut OwnedReadHalf) -> Clos
 }
 
 enum Taken {
-    Nothing,
     Some,
     End,
     Foreign(&'static [u8]),
 }
 
-/// Moves what has come into the framer. Not async, so that its buffer is on the thread's stack and not in every task.
-fn take(reader: &OwnedReadHalf, framer: &mut Framer, spoke: bool) -> io::Result<Taken> {
-    let mut buffer = [0; 16 * 1024];
-    match reader.try_read(&mut buffer) {
-        Ok(0) => Ok(Taken::End),
-        Ok(length) => {
-            let read = buffer.get(..length).unwrap_or_default();
-            if !spoke && let Some(answer) = foreign(read) {
-                return Ok(Taken::Foreign(answer));
-            }
-            framer.push(read);
-            Ok(Taken::Some)
-        }
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Taken::Nothing),
-        Err(error) => Err(error),
+/// Moves what has come into the framer. Its buffer is on the thread's stack and not in every task.
+fn take<S: AsyncRead>(
+    reader: &mut ReadHalf<S>,
+    context: &mut Context<'_>,
+    framer: &mut Framer,
+    spoke: bool,
+) -> Poll<io::Result<Taken>> {
+    let mut room = [MaybeUninit::uninit(); 16 * 1024];
+    let mut buffer = ReadBuf::uninit(&mut room);
+    ready!(Pin::new(reader).poll_read(context, &mut buffer))?;
+    let read = buffer.filled();
+    if read.is_empty() {
+        return Poll::Ready(Ok(Taken::End));
     }
+    if !spoke && let Some(answer) = foreign(read) {
+        return Poll::Ready(Ok(Taken::Foreign(answer)));
+    }
+    framer.push(read);
+    Poll::Ready(Ok(Taken::Some))
 }
 
 /// What to say to a peer that begins with another protocol; nothing when it may be SIP.
@@ -191,13 +210,18 @@ fn foreign(first: &[u8]) -> Option<&'static [u8]> {
 }
 
 /// Writes what waits, until the connection breaks or the peer does not read.
-async fn write(
+async fn write<S: AsyncWrite>(
     streams: &Streams,
     opened: &mut Opened,
-    writer: &mut OwnedWriteHalf,
+    writer: &mut WriteHalf<S>,
 ) -> io::Result<()> {
     while let Some(bytes) = opened.next().await {
-        tokio::time::timeout(WRITE, writer.write_all(&bytes))
+        // TLS keeps what it made of the bytes until it is told to flush.
+        let written = async {
+            writer.write_all(&bytes).await?;
+            writer.flush().await
+        };
+        tokio::time::timeout(WRITE, written)
             .await
             .map_err(io::Error::other)??;
         add(&streams.counters.sent, 1);
@@ -207,13 +231,6 @@ async fn write(
 
 fn clock() -> Instant {
     Instant::now()
-}
-
-/// Turns a listener of the standard library into one of the runtime.
-pub fn listener(listener: std::net::TcpListener) -> io::Result<(TcpListener, SocketAddr)> {
-    listener.set_nonblocking(true)?;
-    let address = listener.local_addr()?;
-    Ok((TcpListener::from_std(listener)?, address))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
-use sip::{Flow, Transport};
+use sip::Flow;
 
 use super::connections::Opened;
 use super::counters::add;
@@ -64,7 +64,6 @@ async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
     };
     let mut opened = streams.connections.open(&streams.stop);
     let flow = Flow {
-        transport: Transport::Ws,
         id: opened.id,
         ..flow
     };
