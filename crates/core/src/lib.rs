@@ -9,6 +9,7 @@ pub mod directory;
 pub mod error;
 mod handles;
 pub mod registrar;
+pub mod requests;
 pub mod settings;
 mod start;
 mod uas;
@@ -26,6 +27,7 @@ pub use directory::{
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{Location, Registrar};
+pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
 pub use uas::{Decision, Uas};

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip::FlowId;
+use sip::{FlowId, Outcome, RequestId};
 use store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Settings, Signalling, Uas};
+use crate::requests;
+use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -26,6 +27,8 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// Requests of ours whose answers tasks wait for.
+    pub requests: Requests,
     /// What the operator set.
     pub settings: Arc<Settings>,
     clock: Clock,
@@ -72,6 +75,7 @@ impl Core {
             authenticator.clone(),
             signalling.clone(),
         ));
+        let requests = Requests::new(signalling.clone());
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -99,6 +103,7 @@ impl Core {
             registrar,
             calls,
             uas,
+            requests,
             settings,
             clock,
             tasks,
@@ -109,6 +114,14 @@ impl Core {
     /// Tells the time as the core sees it.
     pub fn now(&self) -> call::Now {
         self.clock.now()
+    }
+
+    /// Takes what became of a request of ours outside of a dialog; never waits.
+    pub fn answered(&self, id: RequestId, outcome: Outcome) {
+        match requests::table_of(id) {
+            requests::table::AWAITED => self.requests.answered(id, outcome),
+            table => tracing::error!(table, "an answer that is for nobody"),
+        }
     }
 
     /// Removes the bindings of a stream connection that is gone.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use call::Now;
-use sip::{Flow, Method, Name, Request, Response, Scheme, SessionId, Status};
+use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status};
 
 use crate::registrar::Authenticator;
 use crate::{Calls, Directory, Registrar, Settings};
@@ -26,6 +26,8 @@ pub enum Decision {
     Silence,
     /// Does nothing: the answer comes through [`crate::Signalling`] after a commit.
     Wait,
+    /// Keeps the request under this number until its answer comes ([`sip::Command::Hold`]).
+    Hold(RequestId),
     /// Makes a session of the INVITE under this number ([`sip::Command::Accept`]).
     Accept(SessionId),
 }

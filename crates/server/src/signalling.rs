@@ -238,6 +238,7 @@ impl Shard {
                 tracing::debug!(transport = %flow.transport, remote = %flow.remote, status = status.0, why, "message refused");
             }
             Event::Session { session, event } => self.core.calls.session_event(session, event),
+            Event::Answer { id, outcome } => self.core.answered(id, outcome),
             Event::NoRoom { session } => self.core.calls.no_room(session),
         }
     }
@@ -245,10 +246,15 @@ impl Shard {
     fn request(&mut self, request: sip::Request, flow: Flow) {
         let now = self.clock.now();
         // Cheap: a message is slices of one buffer.
-        let invite = (request.method == Method::Invite).then(|| request.clone());
+        let keeps = !matches!(request.method, Method::Register | Method::Options);
+        let kept = keeps.then(|| request.clone());
         let command = match self.core.uas.request(&now, self.number, request, flow) {
             Decision::Reply(response) => Command::Reply { flow, response },
-            Decision::Accept(session) => match invite {
+            Decision::Hold(id) => match kept {
+                Some(request) => Command::Hold { id, request, flow },
+                None => return,
+            },
+            Decision::Accept(session) => match kept {
                 Some(request) => Command::Accept {
                     session,
                     request,

@@ -26,5 +26,6 @@ pub use message::status::Status;
 pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
 pub use stack::{
-    Command, Config, Destination, EndReason, Event, Input, Output, SessionEvent, SessionId, Stack,
+    Command, Config, Destination, EndReason, Event, Input, Login, Outcome, Output, Question,
+    RequestId, SessionEvent, SessionId, Stack,
 };

@@ -492,6 +492,7 @@ impl Run {
             Event::Session { event, .. } => self.session(side, event),
             Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
+            Event::Answer { .. } => self.broken = Some("an answer to nothing".into()),
         }
     }
 

@@ -222,6 +222,13 @@ impl World {
             Decision::Reply(response) => Outcome::Reply(response),
             Decision::Silence => Outcome::Silence,
             Decision::Accept(session) => Outcome::Accept(session),
+            Decision::Hold(id) => match self.command().await {
+                Command::Respond {
+                    id: answered,
+                    response,
+                } if answered == id => Outcome::Reply(response),
+                other => panic!("no answer but {other:?}"),
+            },
             Decision::Wait => match self.command().await {
                 Command::Reply { response, .. } => Outcome::Reply(response),
                 other => panic!("no answer but {other:?}"),

@@ -7,6 +7,7 @@ use crate::invite::Alarm;
 use crate::invite::{Session, sdp, session_timer};
 use crate::stack::SessionEvent;
 use crate::stack::wire::{ALLOW, Wire};
+use crate::transaction::layer::User;
 use crate::{Flow, Method, Name, Request, Status, Text};
 
 /// Why a request inside a dialog is refused.
@@ -45,7 +46,7 @@ pub(super) fn refuse(
         wire.serve(now, request, flow, response);
         return;
     }
-    match wire.open(request, flow, None, None) {
+    match wire.open(request, flow, None::<User>, None) {
         Some(transaction) => {
             wire.respond(now, transaction, response);
         }

@@ -3,7 +3,9 @@
 //! The stack owns the timer wheel, the transactions and the INVITE sessions of one shard. Requests outside of a
 //! dialog are handed up with no state kept (RFC 3261 §8.2.7); `Command::Accept` turns an INVITE into a session.
 
+mod ask;
 mod command;
+mod hold;
 mod receive;
 pub(crate) mod wire;
 
@@ -17,8 +19,10 @@ use crate::invite::Session;
 use crate::stack::wire::{Due, Told, Wire};
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{Seeded, Token};
-use crate::transaction::layer::TransactionId;
+use crate::transaction::layer::{TransactionId, User};
 use crate::{Flow, FlowId, Header, Request, Response, Status, Text};
+
+pub use crate::stack::ask::{Login, Outcome, Question, RequestId};
 
 /// The SIP machine of one shard: RFC 3261 §17 transactions, §12 dialogs and §13 INVITE sessions.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Stack {
     sessions: HashMap<SessionId, Session, Seeded>,
     by_token: HashMap<Token, SessionId, Seeded>,
     by_flow: BTreeSet<(u64, SessionId)>,
+    asked: HashMap<RequestId, ask::Asked, Seeded>,
+    held: HashMap<RequestId, hold::Held, Seeded>,
 }
 
 impl Stack {
@@ -39,6 +45,8 @@ impl Stack {
             sessions: HashMap::with_hasher(hasher),
             by_token: HashMap::with_hasher(hasher),
             by_flow: BTreeSet::new(),
+            asked: HashMap::with_hasher(hasher),
+            held: HashMap::with_hasher(hasher),
         }
     }
 
@@ -83,6 +91,7 @@ impl Stack {
             Due::Transaction(transaction, timer) => {
                 self.drive(now, transaction, Happening::Fired(timer));
             }
+            Due::Held(id) => self.held_too_long(id),
         }
     }
 
@@ -108,15 +117,20 @@ impl Stack {
             .get(transaction)
             .and_then(|found| found.user);
         // RFC 3261 §8.1.3.1.
-        let status = match self.wire.drive(now, transaction, happening) {
+        let (status, outcome) = match self.wire.drive(now, transaction, happening) {
             Told::Nothing | Told::Pass => return,
-            Told::Timeout => Status::REQUEST_TIMEOUT,
-            Told::Lost => Status::SERVICE_UNAVAILABLE,
+            Told::Timeout => (Status::REQUEST_TIMEOUT, Outcome::Timeout),
+            Told::Lost => (Status::SERVICE_UNAVAILABLE, Outcome::FlowLost),
         };
-        if let Some(session) = user {
-            self.with(session, |session, wire| {
-                session.unanswered(now, wire, transaction, status);
-            });
+        match user {
+            Some(User::Session(session)) => {
+                self.with(session, |session, wire| {
+                    session.unanswered(now, wire, transaction, status);
+                });
+            }
+            Some(User::Asked(id)) => self.ask_unanswered(id, outcome),
+            Some(User::Held(id)) => self.release(id),
+            None => {}
         }
     }
 
@@ -257,6 +271,30 @@ pub enum Command {
         /// The flow of the request.
         flow: Flow,
     },
+    /// Sends a request outside of a dialog and tells what became of it by [`Event::Answer`], exactly once.
+    Ask {
+        /// Its number; no other request of ours may have it at the same time.
+        id: RequestId,
+        /// The request.
+        question: Question,
+    },
+    /// Keeps the transaction of an [`Event::Request`] that is answered later by [`Command::Respond`]; any method but
+    /// INVITE, ACK and CANCEL. Without room for it the request is answered 503.
+    Hold {
+        /// Its number.
+        id: RequestId,
+        /// The request as it came.
+        request: Request,
+        /// The flow of the request.
+        flow: Flow,
+    },
+    /// Answers a request that is held. Ignored when it is not, or not any longer: its client waits for 64*T1.
+    Respond {
+        /// The number of the request.
+        id: RequestId,
+        /// The answer.
+        response: Response,
+    },
     /// Sends a provisional answer to the pending INVITE.
     Ring {
         /// The session.
@@ -341,6 +379,13 @@ pub enum Event {
         request: Request,
         /// The flow it came on.
         flow: Flow,
+    },
+    /// What became of a [`Command::Ask`].
+    Answer {
+        /// The number of the request.
+        id: RequestId,
+        /// What became of it.
+        outcome: Outcome,
     },
     /// The stack refused something by itself; for logs and counters.
     Rejected {

@@ -9,7 +9,7 @@ use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{ClientKey, MergeKey, ServerKey, Token};
-use crate::transaction::layer::{Machine, TransactionId};
+use crate::transaction::layer::{Machine, TransactionId, User};
 use crate::{Flow, Framing, Message, Method, Name, Request, Response, Status, Transport};
 
 /// ACKs that one INVITE of ours sends to different forks; more 2xx are not answered.
@@ -94,6 +94,16 @@ impl Stack {
                 }
             }
         }
+        // A request that is held. REGISTER and OPTIONS never are, and are too many to be looked up.
+        if !matches!(
+            request.method,
+            Method::Invite | Method::Register | Method::Options
+        ) && let Some(key) = ServerKey::of(&request)
+            && let Some(transaction) = self.wire.transactions.server(&key)
+        {
+            self.wire.drive(now, transaction, Happening::Request);
+            return;
+        }
         if request.max_forwards() == Some(0) {
             let status = Status::TOO_MANY_HOPS;
             self.wire.reject(flow, &request, status, "");
@@ -163,7 +173,8 @@ impl Stack {
             self.wire.reject(flow, request, status, "");
             return;
         };
-        let session = invite.user.filter(|_| invite.awaits_answer());
+        let session = invite.user.and_then(User::session);
+        let session = session.filter(|_| invite.awaits_answer());
         let mut response = request.respond(Status::OK);
         // RFC 3261 §9.2: the tag is that of the answer to the INVITE.
         if let Some(session) = session.and_then(|session| self.sessions.get(&session))
@@ -221,9 +232,14 @@ impl Stack {
             return;
         }
         if is_invite && input == Happening::Success {
-            self.success(now, transaction, user, response);
-        } else if let Some(session) = user {
-            self.deliver(now, session, transaction, response);
+            let session = user.and_then(User::session);
+            self.success(now, transaction, session, response);
+            return;
+        }
+        match user {
+            Some(User::Session(session)) => self.deliver(now, session, transaction, response),
+            Some(User::Asked(id)) => self.ask_answered(now, id, response),
+            Some(User::Held(_)) | None => {}
         }
     }
 

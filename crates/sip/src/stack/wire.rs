@@ -10,9 +10,9 @@ use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
 use crate::invite::Alarm;
-use crate::stack::{Config, Event, Output, SessionEvent, SessionId};
+use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
-use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions};
+use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
 use crate::transaction::timer::{Timer, TimerId, Wheel};
 use crate::transaction::{
     Action, Input, client_invite, client_non_invite, server_invite, server_non_invite,
@@ -27,6 +27,7 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE
 pub(crate) enum Due {
     Transaction(TransactionId, Timer),
     Session(SessionId, Alarm),
+    Held(RequestId),
 }
 
 /// What a transaction has to say to its user.
@@ -175,9 +176,10 @@ impl Wire {
         &mut self,
         request: &Request,
         flow: Flow,
-        user: Option<SessionId>,
+        user: Option<impl Into<User>>,
         merge: Option<MergeKey>,
     ) -> Option<TransactionId> {
+        let user = user.map(Into::into);
         let key = ServerKey::of(request)?;
         if self.is_full() || self.transactions.server(&key).is_some() {
             return None;
@@ -239,9 +241,10 @@ impl Wire {
         now: Instant,
         flow: Flow,
         mut request: Request,
-        user: Option<SessionId>,
+        user: Option<impl Into<User>>,
         in_dialog: bool,
     ) -> TransactionId {
+        let user = user.map(Into::into);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
         self.push_product(&mut request);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use crate::stack::SessionId;
+use crate::stack::{RequestId, SessionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey};
 use crate::transaction::slab::{Id, Slab};
 use crate::transaction::timer::{Timer, TimerId};
@@ -81,13 +81,40 @@ pub(crate) enum Key {
     Server(ServerKey, Option<MergeKey>),
 }
 
+/// Who waits for the outcome of a transaction.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum User {
+    /// A leg.
+    Session(SessionId),
+    /// A request of ours outside of a dialog.
+    Asked(RequestId),
+    /// A request outside of a dialog that the layer above answers later.
+    Held(RequestId),
+}
+
+impl From<SessionId> for User {
+    fn from(session: SessionId) -> Self {
+        Self::Session(session)
+    }
+}
+
+impl User {
+    /// The session, when it is one.
+    pub(crate) fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Session(session) => Some(session),
+            Self::Asked(_) | Self::Held(_) => None,
+        }
+    }
+}
+
 /// One transaction.
 #[derive(Debug)]
 pub(crate) struct Transaction {
     pub(crate) machine: Machine,
     pub(crate) flow: Flow,
-    /// The session it belongs to; `None`: nobody waits for its outcome.
-    pub(crate) user: Option<SessionId>,
+    /// `None`: nobody waits for its outcome.
+    pub(crate) user: Option<User>,
     /// What [`Action::Send`] sends.
     pub(crate) message: Bytes,
     key: Key,
@@ -219,7 +246,7 @@ impl Transactions {
         machine: Machine,
         key: Key,
         flow: Flow,
-        user: Option<SessionId>,
+        user: Option<User>,
         message: Bytes,
     ) -> TransactionId {
         let id = self.slab.insert(Transaction {

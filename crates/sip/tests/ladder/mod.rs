@@ -11,7 +11,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
     Command, Config, Destination, Event, Flow, FlowId, Framing, Input, Message, Method, Name,
-    Output, Request, Response, SessionEvent, SessionId, Stack, Status, Text, Transport,
+    Outcome, Output, Request, Response, SessionEvent, SessionId, Stack, Status, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -375,6 +375,10 @@ fn told(event: &Event) -> String {
         Event::Request { request, .. } => format!("Request {}", request.method),
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
+        Event::Answer { id, outcome } => match outcome {
+            Outcome::Answered(response) => format!("Answer {} {}", id.0, response.status.0),
+            other => format!("Answer {} {other:?}", id.0),
+        },
         Event::Session { event, .. } => match event {
             SessionEvent::Ringing { status, sdp, .. } => {
                 format!("Ringing {}{}", status.0, with(sdp))
