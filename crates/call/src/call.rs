@@ -1,7 +1,7 @@
 //! `call::Call`: inputs in, outputs out; the life of a call and its end.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ pub struct Start {
     pub caller: Caller,
     /// What the call does.
     pub script: Script,
+    /// How long the caller may talk at most, by a limit of its account.
+    pub allowance: Option<Duration>,
 }
 
 impl fmt::Debug for Start {
@@ -206,6 +208,7 @@ impl Call {
             uuids,
             caller,
             script,
+            allowance,
         } = start;
         let hangup = match &script {
             Script::Application { hangup, .. }
@@ -213,6 +216,7 @@ impl Call {
             | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
+        ctx.allowance = allowance;
         let (reading, end) = Reading::start(&mut ctx, script);
         let mut call = Self { ctx, reading };
         call.end_with(end);
@@ -353,6 +357,9 @@ impl Call {
                     self.ctx.release();
                 }
                 Timer::Closed => self.ctx.closing_overdue(),
+                Timer::Allowance => {
+                    self.hang_up(End::new(Cause::MinutesLimit, HangupSource::Platform));
+                }
             }
         }
     }
@@ -381,6 +388,7 @@ impl Call {
         self.ctx.clear_timer(Timer::Verb);
         self.ctx.clear_timer(Timer::Turn);
         self.ctx.clear_timer(Timer::Schedule);
+        self.ctx.clear_timer(Timer::Allowance);
         self.ctx.end_leg(LegId::A, end);
     }
 }

@@ -19,6 +19,7 @@ pub use calls::dialect::{
     AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload,
 };
 pub use clock::Clock;
+pub use directory::LimitChange;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
@@ -32,6 +33,7 @@ pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
 pub use uas::{Decision, Uas};
 
+pub use store::Limit;
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
     Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,

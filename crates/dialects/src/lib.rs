@@ -7,6 +7,7 @@
 
 pub mod bandwidth;
 mod http;
+mod limit;
 pub mod plivo;
 mod ring;
 pub mod vobiz;

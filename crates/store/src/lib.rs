@@ -14,6 +14,7 @@ mod domain;
 mod endpoint;
 mod engine;
 mod error;
+mod limit;
 mod page;
 mod seal;
 
@@ -26,6 +27,7 @@ pub use domain::{Domain, DomainFilter, DomainKind};
 pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
+pub use limit::{Limit, LimitOwner};
 pub use page::{Comparison, Match, Page, Paged};
 pub use seal::{SealKey, Secret};
 

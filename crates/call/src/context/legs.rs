@@ -3,7 +3,7 @@
 use sip::{Header, Name, Status};
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, Timer};
 use crate::about::Direction;
 use crate::call::Output;
 use crate::cdr::Cause;
@@ -112,6 +112,7 @@ impl Context {
         let Some(leg) = self.legs.get_mut(&leg) else {
             return;
         };
+        let is_caller = leg.record.leg == LegId::A;
         leg.answered = Some(instant);
         leg.sip_status = Some(200);
         leg.record.answered = Some(wall);
@@ -119,6 +120,9 @@ impl Context {
             leg.record.call_id = call_id;
         }
         self.outputs.push_back(Output::Record(leg.record.clone()));
+        if let Some(allowance) = self.allowance.filter(|_| is_caller) {
+            self.set_timer(Timer::Allowance, allowance);
+        }
     }
 
     /// Ends a leg: what is open of it is hung up and closed; its record follows when its media is closed.

@@ -1,5 +1,7 @@
 //! Where a target is called next: ranks of places (RFC 3261 §16.6) and redirects (RFC 3261 §8.1.3.4).
 
+use std::time::Duration;
+
 use call::{Cause, LocateFailure, Script};
 
 use crate::ladder::{Ladder, link};
@@ -180,6 +182,32 @@ fn a_caller_who_lacks_a_permission_is_refused_with_its_name_and_a_record() {
            0.100 < Recorded(A)
            0.100 > Refuse(A, 403 Phone Numbers Not Allowed (allow_phones))
            0.100 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn a_caller_whose_minutes_are_used_up_is_hung_up() {
+    let mut call = Ladder::allowed(Duration::from_secs(90));
+    call.located(1, "bob", 1)
+        .at(10.0)
+        .answers(1)
+        .ack(None)
+        .cut()
+        .at(100.1);
+    call.reads(
+        r#"
+         100.000 < Due
+         100.000 > Hangup(1)
+         100.000 > Close(1)
+         100.000 > Hangup(A)
+         100.000 > Close(A)
+         100.000 < Closed(1)
+         100.000 > Cdr(1, 2230 Platform, Completed, 90 s, 120 billed, 200)
+         100.000 < Closed(A)
+         100.000 > Cdr(A, 2230 Platform, Completed, 90 s, 120 billed, 200)
+         100.000 > Notify(Hangup 2230, http://c/hangup, Completed)
+         100.000 > Over"#,
     );
     call.is_over();
 }

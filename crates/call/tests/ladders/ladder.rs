@@ -84,13 +84,35 @@ impl Ladder {
     }
 
     pub fn begin(script: Script, offer: Option<&str>) -> Self {
+        Self::begin_with(start(script, offer))
+    }
+
+    /// The direct dial of `bob` by a caller who may talk so long.
+    pub fn allowed(allowance: Duration) -> Self {
+        let verbs = vec![Verb::Dial(Dial {
+            direct: true,
+            ..dial(&["bob"])
+        })];
+        let script = Script::Document {
+            document: Document { verbs },
+            hangup: link("hangup"),
+        };
+        let mut ladder = Self::begin_with(Start {
+            allowance: Some(allowance),
+            ..start(script, Some("offer of A"))
+        });
+        ladder.recorded();
+        ladder
+    }
+
+    fn begin_with(start: Start) -> Self {
         let origin = Instant::now();
         let call = Call::new(
             Now {
                 instant: origin,
                 wall: Timestamp::UNIX_EPOCH,
             },
-            start(script, offer),
+            start,
         );
         let mut ladder = Self {
             call,
@@ -410,6 +432,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         }),
         caller,
         script,
+        allowance: None,
     }
 }
 

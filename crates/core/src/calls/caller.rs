@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use call::Caller;
-use sip::{Flow, Name, NameAddr, Request, Uri};
+use sip::{Flow, Name, NameAddr, Request, Scheme, Uri};
 
 use crate::calls::locate::digits;
 
@@ -50,6 +50,13 @@ pub(crate) fn home_of_stranger(from: &NameAddr) -> String {
     } else {
         "anonymous.invalid".to_owned()
     }
+}
+
+/// Who a trusted peer says is calling: the first SIP or tel identity that it asserts (RFC 3325 §9.1).
+pub(crate) fn asserted(request: &Request) -> Option<NameAddr> {
+    let identities = request.headers.addresses(&Name::PAssertedIdentity).ok()?;
+    let mut identities = identities.into_iter();
+    identities.find(|identity| identity.uri.scheme.is_sip() || identity.uri.scheme == Scheme::Tel)
 }
 
 /// RFC 3323 §4.2, RFC 3325 §9.3: the caller is not to be named to the other side. `none` wins over all else; `critical`

@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use call::{AuthKind, AuthUser, CallNumber, Caller, EndpointId, LegId, Now, Script, Start};
+use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
 use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
-use store::{Account, Application};
+use store::{Account, Application, LimitOwner};
 
 use crate::Decision;
 use crate::calls::aim::{Aim, Viewpoint};
+use crate::calls::limits::Ticket;
 use crate::calls::locate::{Asker, is_own_address};
 use crate::calls::permission::Permission;
 use crate::calls::record::{self, Facts};
@@ -29,6 +30,7 @@ type Refusal = Box<Response>;
 
 /// What an accepted INVITE becomes.
 struct Admitted {
+    ticket: Option<Ticket>,
     asker: Asker,
     facts: Facts,
     caller: Caller,
@@ -58,6 +60,7 @@ impl Calls {
             }),
             caller: admitted.caller,
             script: admitted.script,
+            allowance: admitted.ticket.as_ref().and_then(|ticket| ticket.allowance),
         };
         let task = Task {
             calls: Arc::clone(&self.0),
@@ -68,6 +71,7 @@ impl Calls {
             facts: admitted.facts,
             extra,
             asker: admitted.asker,
+            ticket: admitted.ticket,
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
         Decision::Accept(call::session(shard, number, LegId::A))
@@ -128,11 +132,12 @@ impl Inner {
         let who = self
             .authenticator
             .check(now, shard, request, flow, &host_name, &host)?;
-        self.admit_endpoint(shard, request, flow, &uri, &from, who.subscriber)
+        self.admit_endpoint(now, shard, request, flow, &uri, &from, who.subscriber)
     }
 
     fn admit_endpoint(
         &self,
+        now: &Now,
         shard: u8,
         request: &Request,
         flow: Flow,
@@ -176,17 +181,25 @@ impl Inner {
             _ => (account, own),
         };
         let caller = self.named(&subscriber, caller::of(request, flow, uri, from));
-        let script = match (missing, &application) {
-            (Some(permission), application) => script::refused(
-                permission.cause(),
-                Status::FORBIDDEN,
-                application.as_deref(),
-            ),
-            (None, Some(application)) if !application.enabled => {
+        let refused_by = missing
+            .map(|permission| (permission.cause(), Status::FORBIDDEN))
+            .or_else(|| self.prefix_barred(&subscriber, &aim));
+        let endpoint = Some(subscriber.endpoint);
+        let counted = match refused_by {
+            Some(refused) => Err(refused),
+            None => self.counted(now, subscriber.account, endpoint),
+        };
+        let (script, ticket) = match (counted, &application) {
+            (Err((cause, status)), application) => {
+                (script::refused(cause, status, application.as_deref()), None)
+            }
+            (Ok(_), Some(application)) if !application.enabled => {
                 return refuse(Status::FORBIDDEN, "Application disabled");
             }
-            (None, Some(application)) => script::of(&self.settings, application, uri),
-            (None, None) => return refuse(Status::NOT_FOUND, ""),
+            (Ok(ticket), Some(application)) => {
+                (script::of(&self.settings, application, uri), Some(ticket))
+            }
+            (Ok(_), None) => return refuse(Status::NOT_FOUND, ""),
         };
         Ok(Admitted {
             facts: self.facts(&account, application, subscriber.flavor),
@@ -197,7 +210,32 @@ impl Inner {
             },
             script,
             caller,
+            ticket,
         })
+    }
+
+    /// Counts a call against the limits of its owners, or says how it is refused.
+    fn counted(
+        &self,
+        now: &Now,
+        account: store::Id,
+        endpoint: Option<store::Id>,
+    ) -> Result<Ticket, (Cause, Status)> {
+        let refused = |cause| match cause {
+            // There may be room again in a moment; the day's minutes are gone.
+            Cause::MinutesLimit => (cause, Status::FORBIDDEN),
+            _ => (cause, Status::SERVICE_UNAVAILABLE),
+        };
+        self.limits.admit(now, account, endpoint).map_err(refused)
+    }
+
+    fn prefix_barred(&self, caller: &Subscriber, aim: &Aim) -> Option<(Cause, Status)> {
+        let Aim::Number(number) = aim else {
+            return None;
+        };
+        let owner = LimitOwner::Endpoint(caller.endpoint);
+        let barred = !self.limits.may_dial(owner, number);
+        barred.then_some((Cause::PrefixLimit, Status::FORBIDDEN))
     }
 
     /// S69: whatever From says, the caller is who proved the password.
@@ -251,6 +289,10 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
+        // RFC 3325 §5: the word of a peer that the operator trusts about who calls; nobody else's.
+        let trusted = self.locator.is_trusted(flow.remote.ip());
+        let asserted = trusted.then(|| caller::asserted(request)).flatten();
+        let from = asserted.as_ref().unwrap_or(from);
         let caller = Caller {
             domain: caller::home_of_stranger(from),
             ..caller::of(request, flow, uri, from)
@@ -262,8 +304,13 @@ impl Inner {
                 return refuse(Status::NOT_FOUND, "");
             };
             let flavor = application.flavor;
+            let (script, ticket) = match self.counted(now, account.id, None) {
+                Ok(ticket) => (script::of(&self.settings, &application, uri), Some(ticket)),
+                Err((cause, status)) => (script::refused(cause, status, Some(&application)), None),
+            };
             return Ok(Admitted {
-                script: script::of(&self.settings, &application, uri),
+                script,
+                ticket,
                 facts: self.facts(&account, Some(application), flavor),
                 asker: Asker {
                     account,
@@ -292,12 +339,18 @@ impl Inner {
             to: target.clone(),
             ..caller
         };
+        let (script, ticket) = match self.counted(now, account.id, None) {
+            Ok(ticket) => {
+                let document = script::direct_dial(&self.settings, target);
+                let hangup = None;
+                (Script::Document { document, hangup }, Some(ticket))
+            }
+            Err((cause, status)) => (script::refused(cause, status, None), None),
+        };
         Ok(Admitted {
             facts: self.facts(&account, None, subscriber.flavor),
-            script: Script::Document {
-                document: script::direct_dial(&self.settings, target),
-                hangup: None,
-            },
+            script,
+            ticket,
             asker: Asker {
                 account,
                 caller: None,

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use call::{EndpointId, LocateFailure, Located, Place, TargetKind};
 use jiff::Timestamp;
 use sip::{Destination, Flow, FlowId, Text, Transport, Uri};
-use store::{Account, Ring};
+use store::{Account, LimitOwner, Ring};
 
 use crate::calls::aim::{Aim, Viewpoint};
 use crate::calls::egress;
+use crate::calls::limits::Limits;
 use crate::directory::Subscriber;
 use crate::registrar::{Reach, datagram_target};
 use crate::{Directory, Location, Settings};
@@ -31,6 +32,7 @@ pub(crate) struct Locator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) limits: Limits,
 }
 
 impl Locator {
@@ -44,7 +46,7 @@ impl Locator {
         let (text, chosen) = match target {
             TargetKind::Number(number) => {
                 let number = digits(number).ok_or(LocateFailure::BadAddress)?;
-                return self.trunk(asker, &number).await;
+                return self.number(asker, &number, true).await;
             }
             TargetKind::User(text) => (text, true),
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
@@ -80,13 +82,32 @@ impl Locator {
             Aim::Endpoint(subscriber) => self.endpoint(now, asker, subscriber),
             // Strangers reach endpoints and nothing else: a trunk costs money. What an application dials is its account's.
             Aim::Number(_) if !chosen && asker.caller.is_none() => Err(LocateFailure::NoTrunk),
-            Aim::Number(number) => self.trunk(asker, number).await,
+            Aim::Number(number) => self.number(asker, number, chosen).await,
             Aim::Foreign if chosen => self.foreign(text).await,
             Aim::Foreign => Err(LocateFailure::Barred),
             // An application is called by who dials it, not by another call's leg.
             Aim::Nobody | Aim::Application(_) => Err(LocateFailure::UnknownUser),
             Aim::Unusable => Err(LocateFailure::BadAddress),
         }
+    }
+
+    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
+    async fn number(
+        &self,
+        asker: &Asker,
+        number: &str,
+        chosen: bool,
+    ) -> Result<Located, LocateFailure> {
+        let dials = asker.caller.as_ref().filter(|_| !chosen);
+        let owners = [
+            Some(LimitOwner::Account(asker.account.id)),
+            dials.map(|caller| LimitOwner::Endpoint(caller.endpoint)),
+        ];
+        let mut owners = owners.into_iter().flatten();
+        if !owners.all(|owner| self.limits.may_dial(owner, number)) {
+            return Err(LocateFailure::PrefixLimit);
+        }
+        self.trunk(asker, number).await
     }
 
     pub(crate) fn endpoint(

@@ -179,7 +179,7 @@ impl Directory {
         self.view(endpoint)
     }
 
-    async fn own_endpoint(&self, account: Id, key: &Key) -> Result<Endpoint, Error> {
+    pub(super) async fn own_endpoint(&self, account: Id, key: &Key) -> Result<Endpoint, Error> {
         let found = match key {
             Key::Number(id) => self.0.store.endpoint(*id).await?,
             Key::Public(public_id) => self.0.store.endpoint_by_public_id(public_id).await?,
@@ -291,6 +291,7 @@ impl Directory {
     pub(super) async fn forget_endpoints(&self, endpoints: &[Id]) {
         for endpoint in endpoints {
             self.0.subscribers.remove(*endpoint);
+            self.forget_limit(*endpoint);
         }
         for endpoint in endpoints {
             // Without a subscriber a binding that is left in memory leads nowhere and lapses.

@@ -11,6 +11,7 @@ mod call;
 mod domain;
 mod endpoint;
 mod id;
+mod limit;
 mod pace;
 mod subscriber;
 
@@ -19,7 +20,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
-use store::{Account, Application, Domain, Id, Store};
+use store::{Account, Application, Domain, Id, Limit, LimitOwner, Store};
 use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
@@ -33,6 +34,7 @@ pub use application::{ApplicationChange, ApplicationFilter, NewApplication, Orph
 pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
+pub use limit::LimitChange;
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
@@ -85,6 +87,7 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    limits: DashMap<LimitOwner, Arc<Limit>>,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
@@ -124,6 +127,7 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            limits: DashMap::new(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
         }));
@@ -143,6 +147,10 @@ impl Directory {
         inner
             .store
             .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
+            .await?;
+        inner
+            .store
+            .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
         Ok(directory)
     }
