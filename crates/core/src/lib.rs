@@ -23,11 +23,11 @@ pub use directory::LimitChange;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, Subscriber,
+    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
 };
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
-pub use registrar::{Location, Registrar};
+pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
@@ -36,5 +36,5 @@ pub use uas::{Decision, Uas};
 pub use store::Limit;
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
 };

@@ -31,8 +31,10 @@ pub struct Settings {
     pub max_bindings: usize,
     /// How long a digest nonce is good for.
     pub nonce_lifetime: Duration,
-    /// The digest algorithm of challenges.
+    /// The digest algorithm of challenges; what is weaker is not taken.
     pub algorithm: Algorithm,
+    /// Whether a nonce is good for the address only that it was made for.
+    pub bind_nonces: bool,
     /// Where customers' URLs may lead.
     pub egress: Egress,
     /// The most bytes of a document.
@@ -110,6 +112,7 @@ impl Default for Settings {
             max_bindings: 10,
             nonce_lifetime: Duration::from_secs(120),
             algorithm: Algorithm::Md5,
+            bind_nonces: true,
             egress: Egress::default(),
             fetch_bytes: 100_000,
             fetch_connect: Duration::from_secs(2),

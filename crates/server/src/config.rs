@@ -37,6 +37,7 @@ default_expires = 3600
 max_expires = 7200
 max_bindings = 10
 digest = "MD5"
+bind_nonces = true
 nonce_seconds = 120
 refused_user_agents = "VaxSIPUserAgent|Ozeki"
 
@@ -154,6 +155,9 @@ pub struct Sip {
     /// Algorithm of digest challenges: `MD5`, `SHA-256` or `SHA-512-256` (RFC 8760). A challenge offers exactly one, and many
     /// phones know `MD5` only.
     pub digest: DigestAlgorithm,
+    /// Whether a nonce is good for the address only that it was made for. Off where phones change their address between
+    /// challenge and answer; accounts and domains may say otherwise.
+    pub bind_nonces: bool,
     /// Seconds for which a digest nonce is taken; after that the phone is asked again with `stale=true`.
     pub nonce_seconds: u64,
     /// User agents that are answered 403: alternatives divided by `|`, found anywhere in the User-Agent value.

@@ -16,6 +16,7 @@ mod engine;
 mod error;
 mod limit;
 mod page;
+mod policy;
 mod seal;
 
 pub use account::Account;
@@ -29,6 +30,7 @@ pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use limit::{Limit, LimitOwner};
 pub use page::{Comparison, Match, Page, Paged};
+pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.

@@ -153,6 +153,11 @@ impl Inner {
         let Some(account) = account.filter(|_| subscriber.enabled) else {
             return refuse(Status::FORBIDDEN, "Endpoint disabled");
         };
+        let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
+        let policy = self.directory.registration_policy(&subscriber);
+        if policy.refuses(user_agent) {
+            return refuse(Status::FORBIDDEN, "User agent refused");
+        }
         let aim = Viewpoint {
             directory: &self.directory,
             settings: &self.settings,

@@ -292,6 +292,8 @@ impl Directory {
         for endpoint in endpoints {
             self.0.subscribers.remove(*endpoint);
             self.forget_limit(*endpoint);
+            let policies = &self.0.policies;
+            policies.remove(store::PolicyScope::Endpoint, *endpoint);
         }
         for endpoint in endpoints {
             // Without a subscriber a binding that is left in memory leads nowhere and lapses.

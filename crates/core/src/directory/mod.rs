@@ -13,6 +13,8 @@ mod endpoint;
 mod id;
 mod limit;
 mod pace;
+mod policy;
+mod policy_index;
 mod subscriber;
 
 use std::future::Future;
@@ -35,11 +37,13 @@ pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
 pub use limit::LimitChange;
+pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 
 use pace::Pace;
+use policy_index::PolicyIndex;
 use subscriber::Subscribers;
 
 /// Locks that order the changes of an account.
@@ -64,6 +68,8 @@ pub struct Host {
     pub realm: Arc<str>,
     /// Whether it means the whole installation: an alias, or the address of a listener.
     pub shared: bool,
+    /// The domain that it is, unless it is shared.
+    pub domain: Option<Id>,
 }
 
 /// Accounts and what is theirs. Clones share it.
@@ -88,6 +94,7 @@ struct Inner {
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
     limits: DashMap<LimitOwner, Arc<Limit>>,
+    policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
@@ -128,6 +135,7 @@ impl Directory {
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
             limits: DashMap::new(),
+            policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
         }));
@@ -152,6 +160,10 @@ impl Directory {
             .store
             .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
+        inner
+            .store
+            .load_policies(|row| inner.policies.put(row))
+            .await?;
         Ok(directory)
     }
 
@@ -164,6 +176,7 @@ impl Directory {
         shared.then(|| Host {
             realm: Arc::clone(&self.0.realm),
             shared: true,
+            domain: None,
         })
     }
 

@@ -1,7 +1,9 @@
 //! The registrar: who may register what (`registrar`), where endpoints are (`location`), what is granted (`policy`), and
-//! the digest check that REGISTER and INVITE share (`authentication`, `replay`). RFC 3261 §10, §22; RFC 7616.
+//! the digest check that REGISTER and INVITE share (`authentication`, `capability`, `replay`). RFC 3261 §10, §22; RFC 7616.
 
 mod authentication;
+mod capability;
+mod deregistration;
 mod location;
 mod policy;
 #[expect(
@@ -12,7 +14,9 @@ mod registrar;
 mod replay;
 
 pub(crate) use authentication::Authenticator;
+pub use deregistration::{LiveBinding, binding_id};
 pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
-pub(crate) use policy::is_refused_user_agent;
+pub use policy::RegistrationPolicy;
+pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};
 pub use registrar::Registrar;

@@ -12,7 +12,7 @@ use store::{Binding, Completion, Id};
 use crate::directory::Subscriber;
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Change, Held, Location, transport_of};
-use crate::registrar::policy::{self, Grant};
+use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::{Decision, Directory, Settings, Signalling};
 
 /// Seconds after which a client may try again what found the store busy.
@@ -33,10 +33,16 @@ pub struct Registrar {
 struct Refused {
     status: Status,
     why: &'static str,
+    /// With 423, the shortest registration in seconds.
+    least: u32,
 }
 
 const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused { status, why }
+    Refused {
+        status,
+        why,
+        least: 0,
+    }
 }
 
 impl Registrar {
@@ -96,6 +102,10 @@ impl Registrar {
         if !subscriber.enabled {
             return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
         }
+        let policy = self.directory.registration_policy(subscriber);
+        if policy.refuses(user_agent) {
+            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+        }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
             return Err(refuse(refused(
@@ -119,7 +129,7 @@ impl Registrar {
                 bindings.iter(),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &contacts)
+        self.bind(now, shard, request, flow, &who, &policy, &contacts)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -133,6 +143,10 @@ impl Registrar {
         names_it(request.to()) && names_it(request.from())
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn bind(
         &self,
         now: &Now,
@@ -140,6 +154,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
         who: &Authenticated,
+        policy: &RegistrationPolicy,
         contacts: &Contacts,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
@@ -155,7 +170,7 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, endpoint, contacts, held)
+                self.plan(now.wall, request, flow, endpoint, policy, contacts, held)
             },
             |held| {
                 self.authenticator.set_pending(who, true);
@@ -214,12 +229,17 @@ impl Registrar {
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn plan(
         &self,
         now: Timestamp,
         request: &Request,
         flow: Flow,
         endpoint: Id,
+        policy: &RegistrationPolicy,
         contacts: &Contacts,
         held: &[Held],
     ) -> Result<Change, Refused> {
@@ -244,12 +264,12 @@ impl Registrar {
             }
             Contacts::List(list) => list,
         };
-        if list.len() > self.settings.max_bindings {
+        if list.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         let mut change = Change::default();
         for contact in list {
-            let grant = policy::grant(&self.settings, contact, request.expires());
+            let grant = policy::grant(policy, contact, request.expires());
             let known = held
                 .iter()
                 .map(|held| &held.binding)
@@ -258,7 +278,12 @@ impl Registrar {
                 return Err(OLD);
             }
             let seconds = match grant {
-                Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
+                Grant::TooBrief => {
+                    return Err(Refused {
+                        least: policy.min_expires,
+                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                    });
+                }
                 Grant::Remove => {
                     change
                         .remove
@@ -306,7 +331,7 @@ impl Registrar {
             let key = &held.binding.key;
             !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
         };
-        if held.iter().filter(stays).count() + change.put.len() > self.settings.max_bindings {
+        if held.iter().filter(stays).count() + change.put.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
@@ -340,8 +365,9 @@ impl Registrar {
         let mut response = self.authenticator.respond(shard, request, refused.status);
         match refused.status {
             Status::INTERVAL_TOO_BRIEF => {
-                let least = self.settings.min_expires.to_string();
-                response.headers.push(Name::MinExpires, least);
+                response
+                    .headers
+                    .push(Name::MinExpires, refused.least.to_string());
             }
             Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
             _ => response.reason = refused.why.into(),

@@ -29,6 +29,7 @@ impl Config {
                 DigestAlgorithm::Sha256 => Algorithm::Sha256,
                 DigestAlgorithm::Sha512_256 => Algorithm::Sha512_256,
             },
+            bind_nonces: self.sip.bind_nonces,
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
             redirects: match self.calls.redirects {
                 RedirectRule::Never => Redirects::Never,
