@@ -37,6 +37,17 @@ struct Admitted {
     script: Script,
 }
 
+/// An INVITE that was read.
+#[derive(Copy, Clone)]
+struct Arriving<'a> {
+    now: &'a Now,
+    shard: u8,
+    request: &'a Request,
+    flow: Flow,
+    uri: &'a Uri,
+    from: &'a NameAddr,
+}
+
 impl Calls {
     /// Answers an INVITE, or takes it.
     pub(crate) fn invite(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
@@ -126,25 +137,36 @@ impl Inner {
             }
             None => None,
         };
+        let arriving = Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri: &uri,
+            from: &from,
+        };
         let Some((host_name, host)) = claimed else {
-            return self.admit_stranger(now, shard, request, flow, &uri, &from);
+            return self.admit_stranger(arriving);
         };
         let who = self
             .authenticator
             .check(now, shard, request, flow, &host_name, &host)?;
-        self.admit_endpoint(now, shard, request, flow, &uri, &from, who.subscriber)
+        self.admit_endpoint(arriving, who.subscriber)
     }
 
     fn admit_endpoint(
         &self,
-        now: &Now,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
+        arriving: Arriving<'_>,
         subscriber: Arc<Subscriber>,
     ) -> Result<Admitted, Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri,
+            from,
+        } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let account = self
             .directory
@@ -273,15 +295,15 @@ impl Inner {
         (inside || application.public_uri && application.enabled).then_some((account, application))
     }
 
-    fn admit_stranger(
-        &self,
-        now: &Now,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
-    ) -> Result<Admitted, Refusal> {
+    fn admit_stranger(&self, arriving: Arriving<'_>) -> Result<Admitted, Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri,
+            from,
+        } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let host = uri.host_lower();
         let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
