@@ -4,6 +4,7 @@
 mod aim;
 pub(crate) mod callback;
 mod caller;
+mod device;
 pub mod dialect;
 mod egress;
 pub mod fetch;
@@ -39,6 +40,7 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::directory::Gruus;
 use crate::registrar::Authenticator;
 use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
 
@@ -76,6 +78,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
     pub(crate) store: Store,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
@@ -102,6 +105,7 @@ impl Calls {
                 directory: parts.directory.clone(),
                 location: parts.location,
                 limits: limits.clone(),
+                gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),
