@@ -226,7 +226,6 @@ impl Ladder {
                 },
                 others: Vec::new(),
                 near: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 20 + place)),
-                others: Vec::new(),
                 to_value: Text::from(format!("<sip:{name}@d.example>")),
                 contact_user: Text::from_static("offhook"),
                 rank: *rank,

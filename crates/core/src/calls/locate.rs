@@ -181,23 +181,54 @@ impl Locator {
         })
     }
 
-        let mut reach = self.location.reach_at(subscriber.endpoint, now, device);
-        if reach.is_empty() {
-            return Err(LocateFailure::NotRegistered);
+    /// The ways to an endpoint's devices, without the one that whoever calls sits at.
+    fn ways(&self, asker: &Asker, subscriber: &Subscriber, reach: Vec<Reach>) -> Vec<Ways> {
+        let calls_itself = asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        // A phone that calls its own address does not ring itself.
+        let leads = |flow: &Flow| !(calls_itself && flow.remote == asker.source.remote);
+        device::devices(&self.settings, reach, leads)
+    }
+
+    fn place_of(&self, subscriber: &Subscriber, address: &str, way: Ways) -> Place {
+        let near = way.first.flow.remote.ip();
+        Place {
+            near,
+            destination: way.first,
+            others: way.others,
+            to_value: format!("<{address}>").into(),
+            contact_user: subscriber.user.as_str().into(),
+            rank: 0,
+            trusted: self.is_trusted(near),
         }
-        if subscriber.ring == Ring::Sequential {
-            reach.sort_by_key(|reach| std::cmp::Reverse(reach.q));
-        }
-        let mut destinations = Vec::new();
-        let (mut rank, mut last) = (0, None);
-        for way in self.ways(asker, subscriber, reach) {
-            let q = way.q;
-            if subscriber.ring == Ring::Sequential && last.is_some_and(|last| last != q) {
-                rank += 1;
-            }
-            last = Some(q);
-            let place = self.place_of(subscriber, &address, way);
-            destinations.push(Place { rank, ..place });
+    }
+
+    /// The place behind the binding of an endpoint that has this URI.
+    pub(crate) fn binding_of(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        subscriber: &Subscriber,
+        uri: &Uri,
+    ) -> Option<Place> {
+        let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
+        let is_it =
+            |contact: &str| Uri::parse(&contact.into()).is_ok_and(|contact| contact.same_as(uri));
+        let mut reach = self.location.reach(subscriber.endpoint, now).into_iter();
+        let reach = reach.find(|reach| is_it(&reach.contact))?;
+        let way = self.ways(asker, subscriber, vec![reach]).pop()?;
+        Some(self.place_of(subscriber, &address, way))
+    }
+
+    /// Whether a peer may know callers that want to be anonymous, and may name them (RFC 3325 §2).
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut peers = self.settings.trusted_peers.iter();
+        peers.any(|network| network.contains(&address))
+    }
+
     fn is_ours(&self, address: SocketAddr) -> bool {
         is_own_address(&self.settings, address)
     }
