@@ -11,7 +11,7 @@ pub mod fetch;
 mod inbound;
 mod limits;
 mod live;
-mod locate;
+pub(crate) mod locate;
 mod orphan;
 pub(crate) mod permission;
 mod record;
@@ -42,7 +42,7 @@ use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
 use crate::registrar::Authenticator;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -55,6 +55,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -80,6 +81,7 @@ pub(crate) struct Parts {
     pub(crate) location: Location,
     pub(crate) gruus: Gruus,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -119,6 +121,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,
