@@ -4,6 +4,7 @@ mod dial;
 mod dial_media;
 mod flows;
 mod hangup;
+mod hunt;
 mod ladder;
 mod model;
 mod races;

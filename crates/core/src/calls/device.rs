@@ -11,6 +11,8 @@ use crate::registrar::{Reach, datagram_target, next_hop, route};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Ways {
     instance: Option<String>,
+    /// Preference of the first in thousandths (RFC 3261 §20.10).
+    pub(crate) q: u16,
     /// Never empty.
     pub(crate) first: Destination,
     pub(crate) others: Vec<Destination>,
@@ -32,6 +34,7 @@ pub(crate) fn devices(
             Some(device) => device.others.push(way),
             None => devices.push(Ways {
                 instance: reach.instance,
+                q: reach.q,
                 first: way,
                 others: Vec::new(),
             }),

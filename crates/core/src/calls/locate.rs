@@ -6,10 +6,14 @@ use std::sync::Arc;
 use call::{EndpointId, LocateFailure, Located, Place, TargetKind};
 use jiff::Timestamp;
 use sip::{Destination, Flow, FlowId, Scheme, Text, Transport, Uri};
-use store::{Account, Ring};
+use store::{Account, LimitOwner, Ring};
 
+use crate::calls::aim::{Aim, Viewpoint};
+use crate::calls::device::Ways;
+use crate::calls::limits::Limits;
 use crate::calls::{device, egress};
 use crate::directory::{Device, Gruus, Subscriber};
+use crate::registrar::Reach;
 use crate::{Dial, Dialer, Directory, Location, Settings};
 
 /// Who asks for a target.
@@ -29,6 +33,7 @@ pub(crate) struct Locator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) limits: Limits,
     pub(crate) dialer: Dialer,
     pub(crate) gruus: Gruus,
 }
@@ -41,44 +46,56 @@ impl Locator {
         asker: &Asker,
         target: &TargetKind,
     ) -> Result<Located, LocateFailure> {
-        let (text, may_leave) = match target {
+        let (text, chosen) = match target {
             TargetKind::Number(number) => {
                 let number = digits(number).ok_or(LocateFailure::BadAddress)?;
-                return self.trunk(asker, &number).await;
+                return self.number(asker, &number, true).await;
             }
             TargetKind::User(text) => (text, true),
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
             TargetKind::Any(text) => (text, false),
-        };
-        let text = text.trim();
-        if !text.contains(':') {
-            return match self.directory.subscriber_in(asker.account.id, text) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber, None),
-                None => self.number_or_nobody(asker, text).await,
-            };
-        }
-        let uri = Uri::parse(&text.into()).map_err(|_| LocateFailure::BadAddress)?;
-        let user = uri.user_decoded().unwrap_or_default();
-        match uri.scheme {
-            Scheme::Tel => return self.number_or_nobody(asker, &user).await,
-            Scheme::Sip | Scheme::Sips => (),
-            Scheme::Other(_) => return Err(LocateFailure::BadAddress),
-        }
-        let host = uri.host_lower();
-        let device = self.gruus.read(&uri);
-        match self.directory.host(&host) {
-            Some(_) if let Some(sealed @ Device::Sealed { endpoint, .. }) = &device => {
-                // RFC 5627 §6.1: 404 for a GRUU that is no more.
-                let subscriber = self.directory.subscriber_by_id(*endpoint);
-                let subscriber = subscriber.ok_or(LocateFailure::UnknownUser)?;
-                self.endpoint(now, asker, &subscriber, Some(sealed))
+            TargetKind::Redirected(redirected) => {
+                return self.redirected(now, asker, redirected).await;
             }
-            Some(known) => match self.own(asker, &host, known.shared, &user) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber, device.as_ref()),
-                None => self.number_or_nobody(asker, &user).await,
-            },
-            None if may_leave => self.foreign(asker, &uri, text).await,
-            None => Err(LocateFailure::Barred),
+        };
+        let aim = self.view(asker).read(text);
+        self.aimed(now, asker, &aim, text.trim(), chosen).await
+    }
+
+    /// How addresses are read for this asker.
+    pub(crate) fn view<'a>(&'a self, asker: &'a Asker) -> Viewpoint<'a> {
+        Viewpoint {
+            directory: &self.directory,
+            settings: &self.settings,
+            gruus: &self.gruus,
+            account: asker.account.id,
+            home: asker.caller.as_ref().map(|caller| caller.domain.as_str()),
+        }
+    }
+
+    /// Finds what an address means; `chosen`: a document of the account names it, and not the caller.
+    pub(crate) async fn aimed(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        aim: &Aim,
+        text: &str,
+        chosen: bool,
+    ) -> Result<Located, LocateFailure> {
+        match aim {
+            Aim::Endpoint(subscriber) => {
+                let uri = Uri::parse(&text.into()).ok();
+                let device = uri.and_then(|uri| self.gruus.read(&uri));
+                self.endpoint(now, asker, subscriber, device.as_ref())
+            }
+            // Strangers reach endpoints and nothing else: a trunk costs money. What an application dials is its account's.
+            Aim::Number(_) if !chosen && asker.caller.is_none() => Err(LocateFailure::NoTrunk),
+            Aim::Number(number) => self.number(asker, number, chosen).await,
+            Aim::Foreign if chosen => self.foreign(text).await,
+            Aim::Foreign => Err(LocateFailure::Barred),
+            // An application is called by who dials it, not by another call's leg.
+            Aim::Nobody | Aim::Application(_) => Err(LocateFailure::UnknownUser),
+            Aim::Unusable => Err(LocateFailure::BadAddress),
         }
     }
 
@@ -91,53 +108,32 @@ impl Locator {
         self.directory.subscriber(&uri.host_lower(), &user)
     }
 
-    /// A name that many domains share is looked up in the caller's account first.
-    fn own(&self, asker: &Asker, host: &str, shared: bool, user: &str) -> Option<Arc<Subscriber>> {
-        let inside = if shared || self.is_domain_of(asker, host) {
-            self.directory.subscriber_in(asker.account.id, user)
-        } else {
-            None
-        };
-        let exact = || self.directory.subscriber(host, user);
-        if shared {
-            inside.or_else(exact)
-        } else {
-            exact().or(inside)
+    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
+    async fn number(
+        &self,
+        asker: &Asker,
+        number: &str,
+        chosen: bool,
+    ) -> Result<Located, LocateFailure> {
+        let dials = asker.caller.as_ref().filter(|_| !chosen);
+        let owners = [
+            Some(LimitOwner::Account(asker.account.id)),
+            dials.map(|caller| LimitOwner::Endpoint(caller.endpoint)),
+        ];
+        let mut owners = owners.into_iter().flatten();
+        if !owners.all(|owner| self.limits.may_dial(owner, number)) {
+            return Err(LocateFailure::PrefixLimit);
         }
+        self.trunk(asker, number).await
     }
 
-    fn is_domain_of(&self, asker: &Asker, host: &str) -> bool {
-        asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| caller.domain == host)
-    }
-
-    async fn number_or_nobody(&self, asker: &Asker, text: &str) -> Result<Located, LocateFailure> {
-        match digits(text) {
-            Some(number) => self.trunk(asker, &number).await,
-            None => Err(LocateFailure::UnknownUser),
-        }
-    }
-
-    fn endpoint(
+    pub(crate) fn endpoint(
         &self,
         now: Timestamp,
         asker: &Asker,
         subscriber: &Subscriber,
         device: Option<&Device>,
     ) -> Result<Located, LocateFailure> {
-        if let Some(caller) = &asker.caller {
-            let permissions = caller.permissions;
-            let allowed = if caller.account == subscriber.account {
-                permissions.same_domain
-            } else {
-                permissions.other_domains
-            };
-            if !allowed {
-                return Err(LocateFailure::Barred);
-            }
-        }
         let foreign = asker.account.id != subscriber.account;
         let admits = || {
             self.directory
@@ -150,29 +146,28 @@ impl Locator {
         if !subscriber.enabled {
             return Err(LocateFailure::Disabled);
         }
+        // vobiz-rest.md §2.8: the called endpoint's own flag counts whoever dials it.
         if !subscriber.permissions.voice {
-            return Err(LocateFailure::Barred);
+            return Err(LocateFailure::VoiceNotAllowed);
         }
         let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
-        let reach = self.location.reach_at(subscriber.endpoint, now, device);
+        let mut reach = self.location.reach_at(subscriber.endpoint, now, device);
         if reach.is_empty() {
             return Err(LocateFailure::NotRegistered);
         }
-        let calls_itself = asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
-        // A phone that calls its own address does not ring itself.
-        let leads = |flow: &Flow| !(calls_itself && flow.remote == asker.source.remote);
+        if subscriber.ring == Ring::Sequential {
+            reach.sort_by_key(|reach| std::cmp::Reverse(reach.q));
+        }
         let mut destinations = Vec::new();
-        for way in device::devices(&self.settings, reach, leads) {
-            destinations.push(Place {
-                near: way.first.flow.remote.ip(),
-                destination: way.first,
-                others: way.others,
-                to_value: format!("<{address}>").into(),
-                contact_user: subscriber.user.as_str().into(),
-            });
+        let (mut rank, mut last) = (0, None);
+        for way in self.ways(asker, subscriber, reach) {
+            let q = way.q;
+            if subscriber.ring == Ring::Sequential && last.is_some_and(|last| last != q) {
+                rank += 1;
+            }
+            last = Some(q);
+            let place = self.place_of(subscriber, &address, way);
+            destinations.push(Place { rank, ..place });
             if subscriber.ring == Ring::Latest {
                 break;
             }
@@ -187,25 +182,61 @@ impl Locator {
         })
     }
 
+    /// The ways to an endpoint's devices, without the one that whoever calls sits at.
+    fn ways(&self, asker: &Asker, subscriber: &Subscriber, reach: Vec<Reach>) -> Vec<Ways> {
+        let calls_itself = asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        // A phone that calls its own address does not ring itself.
+        let leads = |flow: &Flow| !(calls_itself && flow.remote == asker.source.remote);
+        device::devices(&self.settings, reach, leads)
+    }
+
+    fn place_of(&self, subscriber: &Subscriber, address: &str, way: Ways) -> Place {
+        let near = way.first.flow.remote.ip();
+        Place {
+            near,
+            destination: way.first,
+            others: way.others,
+            to_value: format!("<{address}>").into(),
+            contact_user: subscriber.user.as_str().into(),
+            rank: 0,
+            trusted: self.is_trusted(near),
+        }
+    }
+
+    /// The place behind the binding of an endpoint that has this URI.
+    pub(crate) fn binding_of(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        subscriber: &Subscriber,
+        uri: &Uri,
+    ) -> Option<Place> {
+        let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
+        let is_it =
+            |contact: &str| Uri::parse(&contact.into()).is_ok_and(|contact| contact.same_as(uri));
+        let mut reach = self.location.reach(subscriber.endpoint, now).into_iter();
+        let reach = reach.find(|reach| is_it(&reach.contact))?;
+        let way = self.ways(asker, subscriber, vec![reach]).pop()?;
+        Some(self.place_of(subscriber, &address, way))
+    }
+
+    /// Whether a peer may know callers that want to be anonymous, and may name them (RFC 3325 §2).
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut peers = self.settings.trusted_peers.iter();
+        peers.any(|network| network.contains(&address))
+    }
+
     fn is_ours(&self, address: SocketAddr) -> bool {
         is_own_address(&self.settings, address)
     }
 
     /// A phone number goes to the account's trunk.
     async fn trunk(&self, asker: &Asker, number: &str) -> Result<Located, LocateFailure> {
-        if asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| !caller.permissions.phones)
-        {
-            return Err(LocateFailure::Barred);
-        }
-        // Strangers reach endpoints and nothing else: a trunk costs money.
-        let trunk = asker
-            .account
-            .trunk
-            .as_deref()
-            .filter(|_| asker.caller.is_some());
+        let trunk = asker.account.trunk.as_deref();
         let trunk = trunk.ok_or(LocateFailure::NoTrunk)?;
         let trunk = if trunk.contains(':') && trunk.starts_with("sip") {
             trunk.to_owned()
@@ -224,29 +255,21 @@ impl Locator {
         };
         let uri = format!("sip:{number}@{host}");
         Ok(Located {
-            destinations: vec![place(flow, &uri, number)],
+            destinations: vec![self.place(flow, &uri, number)],
             endpoint: None,
             shows_as: number.to_owned(),
         })
     }
 
-    async fn foreign(
-        &self,
-        asker: &Asker,
-        uri: &Uri,
-        text: &str,
-    ) -> Result<Located, LocateFailure> {
-        let caller = asker.caller.as_ref().ok_or(LocateFailure::Barred)?;
-        if !caller.permissions.other_domains {
-            return Err(LocateFailure::Barred);
-        }
+    async fn foreign(&self, text: &str) -> Result<Located, LocateFailure> {
+        let uri = &Uri::parse(&text.into()).map_err(|_| LocateFailure::BadAddress)?;
         let allowed = |address| egress::may_reach(&self.settings.egress, address);
         let flow = self
             .way_to(uri, allowed)
             .await
             .ok_or(LocateFailure::BadAddress)?;
         Ok(Located {
-            destinations: vec![place(flow, text, uri.user.as_deref().unwrap_or_default())],
+            destinations: vec![self.place(flow, text, uri.user.as_deref().unwrap_or_default())],
             endpoint: None,
             shows_as: text.to_owned(),
         })
@@ -286,6 +309,22 @@ impl Locator {
         }
         None
     }
+
+    fn place(&self, flow: Flow, uri: &str, user: &str) -> Place {
+        Place {
+            destination: Destination {
+                flow,
+                uri: uri.into(),
+                route: Vec::new(),
+            },
+            others: Vec::new(),
+            near: flow.remote.ip(),
+            to_value: format!("<{uri}>").into(),
+            contact_user: Text::from(user),
+            rank: 0,
+            trusted: self.is_trusted(flow.remote.ip()),
+        }
+    }
 }
 
 /// RFC 3263 §4.1, without NAPTR: what the URI says, else TLS for `sips` and UDP for `sip`.
@@ -299,20 +338,6 @@ fn transport_of(uri: &Uri) -> Option<Transport> {
         Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
         Some(name) if name.eq_ignore_ascii_case("udp") && !secure => Some(Transport::Udp),
         Some(_) => None,
-    }
-}
-
-fn place(flow: Flow, uri: &str, user: &str) -> Place {
-    Place {
-        destination: Destination {
-            flow,
-            uri: uri.into(),
-            route: Vec::new(),
-        },
-        others: Vec::new(),
-        near: flow.remote.ip(),
-        to_value: format!("<{uri}>").into(),
-        contact_user: Text::from(user),
     }
 }
 

@@ -12,6 +12,7 @@ mod domain;
 mod endpoint;
 mod gruu;
 mod id;
+mod limit;
 mod number;
 mod pace;
 mod policy;
@@ -24,7 +25,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock as SyncRwLock};
 
 use dashmap::DashMap;
-use store::{Account, Application, Domain, Id, Number, Store};
+use store::{Account, Application, Domain, Id, Limit, LimitOwner, Number, Store};
 use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,7 @@ pub use application::{ApplicationChange, ApplicationFilter, NewApplication, Orph
 pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
+pub use limit::LimitChange;
 pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
 pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
@@ -98,6 +100,7 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    limits: DashMap<LimitOwner, Arc<Limit>>,
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
@@ -141,6 +144,7 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            limits: DashMap::new(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
             policies: PolicyIndex::default(),
@@ -163,6 +167,10 @@ impl Directory {
         inner
             .store
             .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
+            .await?;
+        inner
+            .store
+            .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
         inner
             .store

@@ -37,6 +37,8 @@ pub struct Reach {
     pub path: Option<String>,
     /// Which device it is, when it said so (RFC 5626 §4.1).
     pub instance: Option<String>,
+    /// Its preference in thousandths (RFC 3261 §20.10).
+    pub q: u16,
 }
 
 impl Location {
@@ -77,6 +79,7 @@ impl Location {
             let is_asked = device.is_none_or(|device| device.is_at(&view.binding(endpoint)));
             (packed.is_reachable() && is_asked).then(|| Reach {
                 flow: flow_of(view),
+                q: view.q,
                 contact: view.contact.to_owned(),
                 path: view.path.map(str::to_owned),
                 instance: view.instance.map(str::to_owned),

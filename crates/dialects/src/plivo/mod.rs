@@ -7,6 +7,7 @@ mod call;
 mod callback;
 mod endpoint;
 mod error;
+mod limit;
 mod number;
 mod page;
 mod policy;
@@ -80,6 +81,18 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/v1/Account/{auth_id}/Application/{app_id}",
             application::delete,
+        ),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Limit", limit::retrieve),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Limit", limit::update),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Limit",
+            limit::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Limit",
+            limit::update,
         ),
         Route::new(Method::GET, "/v1/Account/{auth_id}/Call", call::list),
         Route::new(

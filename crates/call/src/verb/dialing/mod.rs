@@ -1,10 +1,11 @@
 //! A Dial that runs: voice-xml.md §4.6.
 //!
 //! All targets are looked up and called at once. A target is one leg with one attempt for each place where it can be
-//! reached. The first attempt that answers wins; the others are hung up at once, then the winner is joined with the
-//! caller: its description is read, the caller is answered like it, the two are bridged.
+//! reached, at once or rank after rank. The first attempt that answers wins; the others are hung up at once, then the
+//! winner is joined with the caller: its description is read, the caller is answered like it, the two are bridged.
 
 mod flows;
+mod hunt;
 mod join;
 mod over;
 mod targets;
@@ -22,6 +23,7 @@ use crate::leg::{End, LegId};
 use crate::verb::dial::{Dial, Place, QueryId, Target};
 use crate::verb::{Event, Step};
 
+use hunt::Rest;
 use over::action_failed;
 
 /// Targets of one Dial; the rest is not called.
@@ -83,6 +85,8 @@ struct Callee {
     position: u16,
     state: CalleeState,
     refusal: Option<End>,
+    /// Places and redirects whose turn is still to come.
+    rest: Rest,
 }
 
 #[derive(Debug)]
@@ -138,6 +142,7 @@ impl Dialing {
                     position,
                     state,
                     refusal: None,
+                    rest: Rest::default(),
                 }
             })
             .collect();
@@ -207,6 +212,9 @@ impl Dialing {
                     return Step::Continue;
                 }
                 ctx.attempt_gone(leg, Some(status.0));
+                if self.is_redirected(ctx, leg, status, response.as_ref()) {
+                    return Step::Continue;
+                }
                 let source = if response.is_some() {
                     HangupSource::Callee
                 } else {
@@ -233,6 +241,7 @@ impl Dialing {
                 self.lost(ctx, leg, End::of_session(&why, HangupSource::Callee))
             }
             (State::Ringing, Event::Deadline) => self.rang_long_enough(ctx),
+            (State::Ringing, Event::Turn) => self.turn(ctx),
             (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
                 Cause::InternalError,
                 HangupSource::Error,
