@@ -22,15 +22,7 @@ pub struct Arguments {
 pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
     let status = Command::new(env!("CARGO"))
         .current_dir(root)
-        .args([
-            "run",
-            "--quiet",
-            "--profile",
-            "fuzz",
-            "--package",
-            "offhook-fuzz",
-            "--",
-        ])
+        .args(["run", "--quiet", "--package", "offhook-fuzz", "--"])
         .args(&arguments.targets)
         .args(["--seconds", &arguments.seconds.to_string()])
         .args(["--seed", &arguments.seed.to_string()])
