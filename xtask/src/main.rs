@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod docs;
+mod fuzz;
 mod rfc;
 mod tree;
 
@@ -35,6 +36,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Mutates the corpus of each fuzz target for a while, and fails with the input that must not happen
+    Fuzz(fuzz::Arguments),
     /// Measures against the figures of docs/performance.md
     Bench(bench::Arguments),
 }
@@ -55,6 +58,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Check => check::run(&root),
         Command::Docs => docs::run(&root),
         Command::Rfc { number, check } => rfc::run(&root, *number, *check),
+        Command::Fuzz(arguments) => fuzz::run(&root, arguments),
         Command::Bench(arguments) => bench::run(&root, arguments),
     }
 }

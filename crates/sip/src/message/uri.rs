@@ -274,10 +274,15 @@ fn same_text(one: &str, two: &str) -> bool {
 fn params_match(here: &str, there: &str) -> bool {
     const DECIDING: [&str; 5] = ["user", "ttl", "method", "maddr", "transport"];
     pairs(here, ';').all(|(name, value)| {
-        match pairs(there, ';').find(|(known, _)| same_text(known, name)) {
-            Some((_, other)) => same_text(value.unwrap_or_default(), other.unwrap_or_default()),
-            None => !DECIDING.iter().any(|deciding| same_text(deciding, name)),
+        let mut others = pairs(there, ';')
+            .filter(|(known, _)| same_text(known, name))
+            .map(|(_, other)| other.unwrap_or_default())
+            .peekable();
+        if others.peek().is_none() {
+            return !DECIDING.iter().any(|deciding| same_text(deciding, name));
         }
+        // A name that stands twice, which RFC 3261 §19.1.1 forbids, does not make a URI differ from itself.
+        others.any(|other| same_text(value.unwrap_or_default(), other))
     })
 }
 
