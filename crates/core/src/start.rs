@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
-use crate::registrar::{Authenticator, Location, Registrar};
+use crate::registrar::{Authenticator, Location, Pings, Registrar};
 use crate::requests;
 use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
 
@@ -48,6 +48,7 @@ impl Core {
         clock: Clock,
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
+        let to_phones = signalling.clone();
         let now = clock.now();
         let location = Location::new(store.clone());
         let directory = Directory::load(
@@ -101,6 +102,14 @@ impl Core {
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        let pings = Pings {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            location: location.clone(),
+            signalling: to_phones,
+            clock: clock.clone(),
+        };
+        tasks.spawn(pings.run(stop.clone()));
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,

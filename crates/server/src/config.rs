@@ -37,6 +37,8 @@ default_expires = 3600
 max_expires = 7200
 max_bindings = 10
 flow_timer = 120
+ping_seconds = 0
+ping_misses = 3
 proxies = []
 service_route = []
 digest = "MD5"
@@ -152,6 +154,12 @@ pub struct Sip {
     /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
     /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
     pub flow_timer: u32,
+    /// How often each registered phone is asked whether it is there, in seconds: by OPTIONS over UDP, by a double CRLF over TCP
+    /// and TLS; rounded up to tens of seconds. 0: never, unless a policy says so. (WebSockets are always pinged by their own means.)
+    pub ping_seconds: u32,
+    /// Pings in a row that a phone may leave unanswered. After one more it is shown as unreachable and not called while another
+    /// phone of its endpoint answers; its next answer or REGISTER brings it back.
+    pub ping_misses: u32,
     /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
     /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
     /// need not know the extension.

@@ -41,7 +41,7 @@ pub(crate) fn devices(
 }
 
 /// The way that a call goes to a binding; none leads to ourselves (S72).
-fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
+pub(crate) fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
     let route = reach.path.as_deref().map(route).unwrap_or_default();
     let flow = if !route.is_empty() {
         next_hop(settings, &route, reach.flow)

@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
-use sip::{Flow, FlowId};
+use sip::{Flow, FlowId, PingMark};
 use smallvec::SmallVec;
 use store::{Binding, BindingChange, Completion, Id, Store};
 use tokio::sync::oneshot;
 
 use crate::Error;
 use crate::directory::Device;
+use crate::registrar::ping::Awaited;
 
 /// The table of bindings by endpoint; clones share it.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Location(Arc<Inner>);
 struct Inner {
     store: Store,
     endpoints: DashMap<Id, Vec<Held>>,
+    /// Phones that were pinged and have not answered.
+    awaited: Awaited,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
 }
@@ -89,6 +92,7 @@ impl Location {
         Self(Arc::new(Inner {
             store,
             endpoints: DashMap::new(),
+            awaited: Awaited::default(),
             flows: DashMap::new(),
         }))
     }
@@ -131,16 +135,45 @@ impl Location {
         now: Timestamp,
         device: Option<&Device>,
     ) -> Vec<Reach> {
+        let mut ways = self.ways(endpoint, now);
+        ways.retain(|(binding, _)| device.is_none_or(|device| device.is_at(binding)));
+        // A phone that leaves its pings unanswered is called when no other can be.
+        let answers = |binding: &Binding| !self.0.awaited.is_silent(binding);
+        if ways.iter().any(|(binding, _)| answers(binding)) {
+            ways.retain(|(binding, _)| answers(binding));
+        }
+        ways.into_iter().map(|(_, reach)| reach).collect()
+    }
+
+    /// Gives the bindings of an endpoint that requests can be sent to, newest login first.
+    pub(crate) fn ways(&self, endpoint: Id, now: Timestamp) -> Vec<(Binding, Reach)> {
         let live = self.live(endpoint, now).into_iter();
         live.filter(|held| held.reachable)
-            .filter(|held| device.is_none_or(|device| device.is_at(&held.binding)))
-            .map(|held| Reach {
-                flow: flow_of(&held.binding),
-                contact: held.binding.contact,
-                path: held.binding.path,
-                instance: held.binding.instance,
+            .map(|Held { binding, .. }| {
+                let reach = Reach {
+                    contact: binding.contact.clone(),
+                    flow: flow_of(&binding),
+                    path: binding.path.clone(),
+                    instance: binding.instance.clone(),
+                };
+                (binding, reach)
             })
             .collect()
+    }
+
+    /// Gives the endpoints that have bindings.
+    pub(crate) fn endpoints(&self) -> Vec<Id> {
+        self.0.endpoints.iter().map(|held| *held.key()).collect()
+    }
+
+    /// Gives the phones that were pinged and have not answered.
+    pub(crate) fn awaited(&self) -> &Awaited {
+        &self.0.awaited
+    }
+
+    /// Takes the answer to a ping.
+    pub fn pong(&self, mark: PingMark) {
+        self.0.awaited.heard(mark);
     }
 
     fn live(&self, endpoint: Id, now: Timestamp) -> Vec<Held> {
@@ -187,6 +220,7 @@ impl Location {
             }
             undo.put
                 .push((binding.key.clone(), binding.call_id.clone(), binding.cseq));
+            self.0.awaited.registered(&binding);
             rows.push(BindingChange::Put(binding.clone()));
             let new = Held {
                 binding,

@@ -229,9 +229,13 @@ impl World {
                 } if answered == id => Outcome::Reply(response),
                 other => panic!("no answer but {other:?}"),
             },
-            Decision::Wait => match self.command().await {
-                Command::Reply { response, .. } => Outcome::Reply(response),
-                other => panic!("no answer but {other:?}"),
+            Decision::Wait => loop {
+                match self.command().await {
+                    Command::Reply { response, .. } => return Outcome::Reply(response),
+                    // Phones are pinged meanwhile.
+                    Command::Ping(_) | Command::KeepAlive { .. } => (),
+                    other => panic!("no answer but {other:?}"),
+                }
             },
         }
     }

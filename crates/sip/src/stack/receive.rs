@@ -221,6 +221,11 @@ impl Stack {
             return;
         }
         let branch = response.via().ok().and_then(|via| via.branch());
+        if let Some(branch) = &branch
+            && self.pong(flow, branch, &response)
+        {
+            return;
+        }
         let (Some(branch), Ok(cseq)) = (
             branch.and_then(|branch| Token::from_branch(&branch)),
             response.cseq(),
