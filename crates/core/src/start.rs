@@ -12,7 +12,10 @@ use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Pings, Registrar};
 use crate::requests;
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
+use crate::trunks::TrunkStates;
+use crate::{
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -28,6 +31,10 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
+    /// Who is not answered.
+    pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -69,13 +76,16 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let authenticator =
+            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
         let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
             gruus.clone(),
             signalling.clone(),
         ));
@@ -85,7 +95,8 @@ impl Core {
             directory: directory.clone(),
             location: location.clone(),
             gruus,
-            store,
+            store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -99,6 +110,7 @@ impl Core {
             Arc::clone(&registrar),
             calls.clone(),
             authenticator.clone(),
+            guard.clone(),
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
@@ -110,12 +122,19 @@ impl Core {
             clock: clock.clone(),
         };
         tasks.spawn(pings.run(stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
+            trunks: TrunkStates::default(),
+            guard,
             requests,
             settings,
             clock,
@@ -140,6 +159,12 @@ impl Core {
     /// Removes the bindings of a stream connection that is gone.
     pub fn flow_closed(&self, flow: FlowId) {
         self.registrar.flow_closed(flow);
+    }
+
+    /// Whether a stream connection is one that a phone is reached by: it has a live binding.
+    pub fn flow_in_use(&self, flow: FlowId) -> bool {
+        let now = self.clock.now().wall;
+        self.registrar.location().is_bound_to(flow, now)
     }
 
     /// Counts the endpoints that have bindings, those that just expired included.
