@@ -6,13 +6,14 @@
 //! interval. What is awaited is a mark for each phone that has not answered, and no timer.
 
 use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
 use sip::{Command, FlowId, Ping, PingMark};
-use store::{Binding, Id};
+use store::{Binding, Id, View};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +48,14 @@ struct Missed {
 impl Awaited {
     /// Marks a binding. Nobody who was not pinged can know it.
     fn mark(&self, binding: &Binding) -> PingMark {
-        let way = (&binding.key, binding.local, binding.remote);
-        let endpoint = binding.endpoint.cast_unsigned();
-        PingMark([endpoint, self.hasher.hash_one((endpoint, way))])
+        let Binding { endpoint, key, .. } = binding;
+        self.mark_of(*endpoint, key, binding.local, binding.remote)
+    }
+
+    fn mark_of(&self, endpoint: Id, key: &str, local: SocketAddr, remote: SocketAddr) -> PingMark {
+        let endpoint = endpoint.cast_unsigned();
+        let way = (endpoint, key, local, remote);
+        PingMark([endpoint, self.hasher.hash_one(way)])
     }
 
     /// Notes a ping. `true`: those before it were too many, and this is when it shows.
@@ -74,9 +80,9 @@ impl Awaited {
     }
 
     /// Notes that a binding was made or refreshed.
-    pub(crate) fn registered(&self, binding: &Binding) {
+    pub(crate) fn registered(&self, endpoint: Id, binding: &View<'_>) {
         if !self.phones.is_empty() {
-            self.heard(self.mark(binding));
+            self.heard(self.mark_of(endpoint, binding.key, binding.local, binding.remote));
         }
     }
 
