@@ -50,6 +50,10 @@ CASES = {
     "s22_white_space_in_the_uri":
         (lambda w: good(w).replace(f"OPTIONS sip:{w.server.domain}", f"OPTIONS sip:{w.server.domain}; lr", 1), 400),
     "s23_unbalanced_quote": (changed("From: <", "From: \"x <"), 400),
+    "s25_a_nul_byte_in_a_header": (lambda w: good(w).replace("\n", "\r\n").replace("From: <", "From: \"a\0b\" <").encode(), 400),
+    "s26_a_control_character_in_a_header_name":
+        (lambda w: good(w).replace("\n", "\r\n").replace("Max-Forwards", "X-A\x01B: 1\r\nMax-Forwards").encode(), (400, 200)),
+    "s27_bare_line_feeds": (lambda w: good(w).encode(), (200, 400)),
     "s28_folded_lines_are_served": (changed("Max-Forwards: 70", "Max-Forwards:\n  70"), 200),
     "s29_compact_forms_are_served":
         (lambda w: good(w).replace("Via:", "v:").replace("From:", "f:").replace("To:", "t:").replace("Call-ID:", "i:"), 200),
@@ -61,6 +65,16 @@ CASES = {
         (lambda w: good(w).replace("Max-Forwards", "Via: SIP/2.0/UDP 10.1.2.3;branch=z9hG4bKx\n" * 300 + "Max-Forwards", 1),
          (200, 400, 513)),
     "s37_a_header_of_30_kb": (changed("Max-Forwards", "X-Long: " + "x" * 30000 + "\nMax-Forwards"), (200, 400, 513)),
+    "s36_a_thousand_headers":
+        (lambda w: good(w).replace("Max-Forwards", "".join(f"X-{i}: {i}\n" for i in range(1000)) + "Max-Forwards", 1),
+         (200, 400, 513)),
+    "s38_a_uri_of_20_kb":
+        (lambda w: good(w).replace(f"OPTIONS sip:{w.server.domain}", f"OPTIONS sip:{'a' * 20000}@{w.server.domain}", 1),
+         (200, 400, 404, 414, 513)),
+    "s44_a_response_with_an_overlarge_status":
+        (lambda w: "SIP/2.0 4294967301 better not break the receiver\n" + good(w).split("\n", 1)[1], None),
+    "s45_a_via_with_port_99999":
+        (lambda w: good(w).replace(f"127.0.0.1:{w.port};branch", "127.0.0.1:99999;branch", 1), (400, None)),
     "s40_a_bye_for_no_dialog":
         (lambda w: w.request("BYE", f"sip:{w.server.domain}", "probe", w.server.domain, to="<sip:a@b>;tag=nothing"), 481),
     "s41_a_cancel_for_no_transaction": (lambda w: good(w).replace("OPTIONS", "CANCEL"), 481),

@@ -31,6 +31,12 @@ pub struct Settings {
     pub max_expires: u32,
     /// The most contacts of one endpoint.
     pub max_bindings: usize,
+    /// Seconds between two pings of a phone, where no policy says otherwise; 0: none.
+    pub ping: u32,
+    /// What intervals of pings are counted in: each is rounded up to a multiple of it.
+    pub ping_round: Duration,
+    /// How many pings in a row a phone may leave without an answer before it is taken for unreachable.
+    pub ping_misses: u32,
     /// How often a client of outbound is to ping its connection, in seconds (RFC 5626 §4.4); 0 leaves it to the client.
     pub flow_timer: u32,
     /// Proxies that a REGISTER may come through: what they say in Path is believed (RFC 3327).
@@ -120,6 +126,9 @@ impl Default for Settings {
             default_expires: 3600,
             max_expires: 7200,
             max_bindings: 10,
+            ping: 0,
+            ping_round: Duration::from_secs(10),
+            ping_misses: 3,
             flow_timer: 120,
             proxies: Vec::new(),
             service_route: Vec::new(),

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
-use crate::registrar::{Authenticator, Location, Registrar};
+use crate::registrar::{Authenticator, Location, Pings, Registrar};
 use crate::requests;
 use crate::trunks::TrunkStates;
 use crate::{
@@ -55,6 +55,7 @@ impl Core {
         clock: Clock,
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
+        let to_phones = signalling.clone();
         let now = clock.now();
         let location = Location::new(&store);
         let directory = Directory::load(
@@ -114,6 +115,14 @@ impl Core {
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        let pings = Pings {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            location: location.clone(),
+            signalling: to_phones,
+            clock: clock.clone(),
+        };
+        tasks.spawn(pings.run(stop.clone()));
         tasks.spawn(
             guard
                 .clone()

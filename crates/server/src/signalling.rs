@@ -288,6 +288,7 @@ impl Shard {
             }
             Event::Session { session, event } => self.core.calls.session_event(session, event),
             Event::Answer { id, outcome } => self.core.answered(id, outcome),
+            Event::Pong { mark, .. } => self.core.registrar.location().pong(mark),
             Event::NoRoom { session } => self.core.calls.no_room(session),
         }
     }

@@ -29,6 +29,7 @@ pub use message::response::Response;
 pub use message::status::Status;
 pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
+pub use stack::ping::{Ping, PingMark};
 pub use stack::{
     Command, Config, Destination, EndReason, Event, InDialog, Input, Login, Outcome, Output,
     Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,

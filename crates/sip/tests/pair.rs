@@ -546,6 +546,7 @@ impl Run {
             Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
             Event::Answer { .. } => self.broken = Some("an answer to nothing".into()),
+            Event::Pong { .. } => self.broken = Some("nobody was pinged".into()),
         }
     }
 

@@ -339,6 +339,17 @@ impl Bindings {
         });
     }
 
+    /// Gives the endpoints that have bindings, lapsed ones included.
+    pub fn endpoints(&self) -> Vec<Id> {
+        let mut endpoints = Vec::new();
+        self.0.table.each(|endpoint, held| {
+            if !held.is_empty() {
+                endpoints.push(endpoint);
+            }
+        });
+        endpoints
+    }
+
     /// Counts them, lapsed ones included.
     pub fn count(&self) -> usize {
         self.0.table.count()

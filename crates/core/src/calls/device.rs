@@ -1,7 +1,7 @@
 //! From the bindings of an endpoint to the places that a call rings: a device with several flows is one place (RFC 5626 §7),
 //! a GRUU is one device (RFC 5627 §6.1), and a Path is gone back (RFC 3327 §5.4).
 
-use sip::{Destination, Flow, FlowId, Uri};
+use sip::{Destination, Flow, FlowId, Text, Uri};
 
 use crate::Settings;
 use crate::calls::locate::is_own_address;
@@ -44,7 +44,7 @@ pub(crate) fn devices(
 }
 
 /// The way that a call goes to a binding; none leads to ourselves (S72).
-fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
+pub(crate) fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
     let route = reach.path.as_deref().map(route).unwrap_or_default();
     let flow = if !route.is_empty() {
         next_hop(settings, &route, reach.flow)
@@ -61,7 +61,30 @@ fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
     let leads_back = flow.id == FlowId::NONE && is_own_address(settings, flow.remote);
     (!leads_back).then(|| Destination {
         flow,
-        uri: reach.contact.as_str().into(),
+        uri: request_uri(&reach.contact.as_str().into()),
         route,
     })
+}
+
+/// Makes a Request-URI of a Contact: headers and method belong to none (RFC 3261 §19.1.1, Table 1), so that nobody slips a
+/// Route into our INVITE.
+fn request_uri(contact: &Text) -> Text {
+    let Ok(mut uri) = Uri::parse(contact) else {
+        return contact.clone();
+    };
+    if uri.headers.is_empty() && uri.param("method").is_none() {
+        return contact.clone();
+    }
+    let is_method = |param: &&str| {
+        let name = param.split('=').next().unwrap_or_default();
+        name.eq_ignore_ascii_case("method")
+    };
+    let params: Vec<&str> = uri
+        .params
+        .split(';')
+        .filter(|param| !is_method(param))
+        .collect();
+    uri.params = params.join(";").into();
+    uri.headers = Text::new();
+    uri.to_string().into()
 }

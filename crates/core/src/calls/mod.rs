@@ -32,6 +32,8 @@ use store::{Account, Application, Flavor, Store};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use crate::calls::device::way;
+
 use crate::calls::callback::Outbox;
 use crate::calls::dialect::{AccountFacts, Dialects};
 use crate::calls::fetch::Fetcher;

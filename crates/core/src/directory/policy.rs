@@ -88,6 +88,11 @@ impl Directory {
         RegistrationPolicy::resolve(&self.0.settings, chain)
     }
 
+    /// Whether anybody has a policy.
+    pub(crate) fn has_policies(&self) -> bool {
+        self.0.policies.any()
+    }
+
     /// What holds for challenges under a host name, whoever is asked: all that may differ before a password is proved.
     pub(crate) fn challenge_policy(&self, host: &Host) -> ChallengePolicy {
         let domain = host.domain.and_then(|id| self.domain_by_id(id));

@@ -61,6 +61,11 @@ impl PolicyIndex {
         Some(Arc::clone(&kept.policy))
     }
 
+    /// Whether there is any policy.
+    pub fn any(&self) -> bool {
+        self.count.load(Ordering::Acquire) > 0
+    }
+
     /// Whether anything of the account has a policy.
     pub fn concerns(&self, account: Id) -> bool {
         self.count.load(Ordering::Acquire) > 0 && self.accounts.contains_key(&account)

@@ -1,11 +1,14 @@
 //! The operator's view of an endpoint's bindings, and their end by his hand.
 
+use std::net::IpAddr;
+
 use md5::{Digest, Md5};
+use sip::Uri;
 use store::{Binding, Id};
 
 use crate::error::Error;
 use crate::registrar::Registrar;
-use crate::registrar::location::{Location, flow_of};
+use crate::registrar::location::Location;
 
 /// A binding as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,8 +17,10 @@ pub struct LiveBinding {
     pub id: String,
     /// The binding.
     pub binding: Binding,
-    /// Whether requests can be sent to it: its connection is up, or it has none.
+    /// Whether requests can be sent to it: its connection is up, or it has none and answers its pings.
     pub reachable: bool,
+    /// Whether it is behind a NAT: its Contact names another host than the one that it registers from (RFC 3581 §4).
+    pub nat: bool,
 }
 
 /// The name of a binding in REST: 16 hexadecimal digits that its key makes, so that it stays over refreshes and restarts.
@@ -31,18 +36,29 @@ fn id_of(key: &str) -> String {
 impl Location {
     /// Gives the live bindings of an endpoint as an operator sees them, newest login first.
     pub fn live_bindings(&self, endpoint: Id, now: jiff::Timestamp) -> Vec<LiveBinding> {
-        let reach = self.reach(endpoint, now);
+        let ways = self.ways(endpoint, now);
         let bindings = self.bindings(endpoint, now).into_iter();
         bindings
             .map(|binding| LiveBinding {
                 id: binding_id(&binding),
-                reachable: reach.iter().any(|way| {
-                    way.contact == binding.contact && way.flow == flow_of(&binding.view())
-                }),
+                reachable: ways.iter().any(|(way, _)| way.key == binding.key)
+                    && !self.awaited().is_silent(&binding),
+                nat: is_behind_nat(&binding),
                 binding,
             })
             .collect()
     }
+}
+
+/// A host that is a name says nothing, and neither does one behind a proxy.
+fn is_behind_nat(binding: &Binding) -> bool {
+    let contact = Uri::parse(&binding.contact.as_str().into()).ok();
+    let host = contact.and_then(|uri| {
+        let host = uri.host.trim_start_matches('[').trim_end_matches(']');
+        host.parse::<IpAddr>().ok()
+    });
+    let source = binding.remote.ip().to_canonical();
+    binding.path.is_none() && host.is_some_and(|host| host.to_canonical() != source)
 }
 
 impl Registrar {

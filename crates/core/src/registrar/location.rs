@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use jiff::Timestamp;
-use sip::{Flow, FlowId};
+use sip::{Flow, FlowId, PingMark};
 use smallvec::SmallVec;
 use store::{Binding, Bindings, Change, Id, Packed, Store, Ticket, Undo, View, Watcher};
 
 use crate::Error;
 use crate::directory::Device;
+use crate::registrar::ping::Awaited;
 
 /// The table of bindings by endpoint; clones share it.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Location(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     bindings: Bindings,
+    /// Phones that were pinged and have not answered.
+    awaited: Awaited,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
 }
@@ -46,6 +49,7 @@ impl Location {
     pub fn new(store: &Store) -> Self {
         Self(Arc::new(Inner {
             bindings: store.bindings().clone(),
+            awaited: Awaited::default(),
             flows: DashMap::new(),
         }))
     }
@@ -75,16 +79,45 @@ impl Location {
         now: Timestamp,
         device: Option<&Device>,
     ) -> Vec<Reach> {
+        let mut ways = self.ways(endpoint, now);
+        ways.retain(|(binding, _)| device.is_none_or(|device| device.is_at(binding)));
+        // A phone that leaves its pings unanswered is called when no other can be.
+        let answers = |binding: &Binding| !self.0.awaited.is_silent(binding);
+        if ways.iter().any(|(binding, _)| answers(binding)) {
+            ways.retain(|(binding, _)| answers(binding));
+        }
+        ways.into_iter().map(|(_, reach)| reach).collect()
+    }
+
+    /// Gives the bindings of an endpoint that requests can be sent to, newest login first.
+    pub(crate) fn ways(&self, endpoint: Id, now: Timestamp) -> Vec<(Binding, Reach)> {
         self.live(endpoint, now, |packed, view| {
-            let is_asked = device.is_none_or(|device| device.is_at(&view.binding(endpoint)));
-            (packed.is_reachable() && is_asked).then(|| Reach {
-                flow: flow_of(view),
-                q: view.q,
-                contact: view.contact.to_owned(),
-                path: view.path.map(str::to_owned),
-                instance: view.instance.map(str::to_owned),
+            packed.is_reachable().then(|| {
+                let reach = Reach {
+                    flow: flow_of(view),
+                    q: view.q,
+                    contact: view.contact.to_owned(),
+                    path: view.path.map(str::to_owned),
+                    instance: view.instance.map(str::to_owned),
+                };
+                (view.binding(endpoint), reach)
             })
         })
+    }
+
+    /// Gives the endpoints that have bindings.
+    pub(crate) fn endpoints(&self) -> Vec<Id> {
+        self.0.bindings.endpoints()
+    }
+
+    /// Gives the phones that were pinged and have not answered.
+    pub(crate) fn awaited(&self) -> &Awaited {
+        &self.0.awaited
+    }
+
+    /// Takes the answer to a ping.
+    pub fn pong(&self, mark: PingMark) {
+        self.0.awaited.heard(mark);
     }
 
     fn live<T>(
@@ -120,7 +153,9 @@ impl Location {
         let decide = |held: &[Packed]| {
             let change = decide(held)?;
             for (_, packed) in &change.put {
-                let flow = packed.view().flow;
+                let view = packed.view();
+                let flow = view.flow;
+                self.0.awaited.registered(endpoint, &view);
                 if flow != FlowId::NONE.0 {
                     self.note_flow(flow, endpoint);
                 }

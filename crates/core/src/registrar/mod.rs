@@ -10,6 +10,7 @@ mod deregistration;
 mod location;
 mod outbound;
 mod path;
+mod ping;
 mod policy;
 #[expect(
     clippy::module_inception,
@@ -25,6 +26,7 @@ pub use deregistration::{LiveBinding, binding_id};
 pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
 pub(crate) use path::{next_hop, route};
+pub(crate) use ping::Pings;
 pub use policy::RegistrationPolicy;
 pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};
 pub use registrar::Registrar;

@@ -40,7 +40,7 @@ impl RegistrationPolicy {
             algorithm: settings.algorithm,
             bind_nonces: settings.bind_nonces,
             refused_user_agents: None,
-            ping: 0,
+            ping: settings.ping,
         }
     }
 

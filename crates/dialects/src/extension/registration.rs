@@ -25,6 +25,7 @@ pub(crate) fn object(live: &LiveBinding, spelling: Spelling) -> Map<String, Valu
     object.put(("path", "path"), binding.path.clone());
     object.put(("instance", "instance"), binding.instance.clone());
     object.put(("reachable", "reachable"), live.reachable);
+    object.put(("nat", "nat"), live.nat);
     object.done()
 }
 
@@ -41,6 +42,7 @@ mod tests {
         let live = LiveBinding {
             id: "00112233445566aa".to_owned(),
             reachable: false,
+            nat: true,
             binding: Binding {
                 endpoint: 1,
                 key: "\"<urn:uuid:1>\"#1".to_owned(),
@@ -73,11 +75,12 @@ mod tests {
                 "path": "<sip:edge.example.net;lr>",
                 "instance": "<urn:uuid:1>",
                 "reachable": false,
+                "nat": true,
             })
         );
         let snake = object(&live, Spelling::Snake);
         assert_eq!(snake["registration_id"], "00112233445566aa");
         assert_eq!(snake["expires_at"], "2026-02-03 10:30:00+00:00");
-        assert_eq!(snake.len(), 10);
+        assert_eq!(snake.len(), 11);
     }
 }

@@ -25,6 +25,8 @@ impl Config {
             default_expires: self.sip.default_expires,
             max_expires: self.sip.max_expires,
             max_bindings: self.sip.max_bindings,
+            ping: self.sip.ping_seconds,
+            ping_misses: self.sip.ping_misses,
             flow_timer: self.sip.flow_timer,
             proxies: self.sip.proxies.clone(),
             service_route: self.sip.service_route.clone(),

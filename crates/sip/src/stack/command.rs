@@ -14,6 +14,8 @@ impl Stack {
             Command::Ask { id, question } => self.ask(now, id, question),
             Command::Hold { id, request, flow } => self.hold(now, id, &request, flow),
             Command::Respond { id, response } => self.respond_held(now, id, response),
+            Command::Ping(ping) => self.ping(ping),
+            Command::KeepAlive { flow } => self.keep_alive(flow),
             Command::Accept {
                 session,
                 request,

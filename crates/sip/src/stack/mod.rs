@@ -7,6 +7,7 @@ mod ask;
 mod command;
 mod hold;
 mod in_dialog;
+pub mod ping;
 mod receive;
 mod replace;
 pub(crate) mod wire;
@@ -300,6 +301,13 @@ pub enum Command {
         /// The answer; Via gets its received and rport here (RFC 3581 §4).
         response: Response,
     },
+    /// Asks a phone whether it is there; [`Event::Pong`] says that it is.
+    Ping(ping::Ping),
+    /// Sends a double CRLF on a stream (RFC 5626 §4.4.1); on any other flow it does nothing.
+    KeepAlive {
+        /// The flow.
+        flow: Flow,
+    },
     /// Makes the INVITE server transaction and the session of an [`Event::Request`], and sends 100.
     Accept {
         /// Number of the new session.
@@ -491,6 +499,13 @@ pub enum Event {
         id: RequestId,
         /// What became of it.
         outcome: Outcome,
+    },
+    /// A phone answered a [`Command::Ping`].
+    Pong {
+        /// As in the ping.
+        mark: ping::PingMark,
+        /// Where the answer came from.
+        flow: Flow,
     },
     /// The stack refused something by itself; for logs and counters.
     Rejected {

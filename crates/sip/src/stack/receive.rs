@@ -241,7 +241,13 @@ impl Stack {
         if response.headers.values(&Name::Via).nth(1).is_some() {
             return;
         }
-        let Some(branch) = via.branch().and_then(|branch| Token::from_branch(&branch)) else {
+        let branch = via.branch();
+        if let Some(branch) = &branch
+            && self.pong(flow, branch, &response)
+        {
+            return;
+        }
+        let Some(branch) = branch.and_then(|branch| Token::from_branch(&branch)) else {
             return;
         };
         if branch.shard != self.wire.config.shard {

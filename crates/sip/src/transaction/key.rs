@@ -13,7 +13,7 @@ use rand_core::RngCore;
 use crate::{Request, Text};
 
 /// RFC 3261 §8.1.1.7: begins every branch that is unique.
-const COOKIE: &str = "z9hG4bK";
+pub(crate) const COOKIE: &str = "z9hG4bK";
 
 /// A number that we drew, with the shard that drew it: the tag of a dialog, the branch of a client transaction.
 #[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]

@@ -75,6 +75,10 @@ impl Ladder {
         self.lines.clear();
     }
 
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Lets the time pass.
     pub fn at(&mut self, seconds: f64) {
         let until = self.start + Duration::from_secs_f64(seconds);
@@ -460,6 +464,7 @@ fn told(event: &Event) -> String {
         },
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
+        Event::Pong { mark, .. } => format!("Pong {:?}", mark.0),
         Event::Answer { id, outcome } => match outcome {
             Outcome::Answered(response) => format!("Answer {} {}", id.0, response.status.0),
             other => format!("Answer {} {other:?}", id.0),
