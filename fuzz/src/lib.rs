@@ -7,5 +7,5 @@
 pub mod dictionary;
 pub mod mutate;
 pub mod run;
-pub mod target;
+pub mod targets;
 pub mod trace;

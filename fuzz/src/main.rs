@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use clap::Parser;
-use offhook_fuzz::{run, target};
+use offhook_fuzz::{run, targets};
 
 #[derive(Parser)]
 struct Arguments {
@@ -23,12 +23,12 @@ fn main() -> anyhow::Result<()> {
     if let Some(unknown) = arguments
         .targets
         .iter()
-        .find(|name| !target::ALL.iter().any(|target| target.name == *name))
+        .find(|name| !targets::ALL.iter().any(|target| target.name == *name))
     {
-        let known: Vec<_> = target::ALL.iter().map(|target| target.name).collect();
+        let known: Vec<_> = targets::ALL.iter().map(|target| target.name).collect();
         bail!("no target `{unknown}`; there are {}", known.join(", "));
     }
-    let wanted = target::ALL.iter().filter(|target| {
+    let wanted = targets::ALL.iter().filter(|target| {
         arguments.targets.is_empty() || arguments.targets.iter().any(|name| name == target.name)
     });
     for target in wanted {

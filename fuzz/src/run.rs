@@ -11,7 +11,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
 use crate::mutate::{below, mutate};
-use crate::target::Target;
+use crate::targets::Target;
 
 /// Inputs that a run keeps; beyond it a new one takes the place of another that the run found.
 const CORPUS: usize = 4_096;

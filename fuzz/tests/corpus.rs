@@ -1,10 +1,10 @@
 //! Every target over its corpus: what was found once does not come back.
 
-use offhook_fuzz::{run, target};
+use offhook_fuzz::{run, targets};
 
 #[test]
 fn every_corpus_file_passes_its_target() {
-    for target in target::ALL {
+    for target in targets::ALL {
         let corpus = run::corpus(target).expect("a corpus");
         assert!(!corpus.is_empty(), "{}", target.name);
         for (name, input) in corpus {
@@ -28,7 +28,7 @@ fn a_run_is_the_same_for_the_same_seed_and_finds_new_ways() {
             .collect::<Vec<_>>()
     };
     assert_eq!(make(), make());
-    let target = target::ALL
+    let target = targets::ALL
         .iter()
         .find(|target| target.name == "message")
         .expect("the target");

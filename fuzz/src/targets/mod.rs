@@ -1,0 +1,70 @@
+//! The targets. Each is a function that panics when something holds no longer.
+
+mod call;
+mod differential;
+mod digest;
+mod document;
+mod framing;
+mod headers;
+mod message;
+mod plane;
+mod sdp;
+mod stack;
+mod uri;
+
+/// A target.
+#[derive(Debug)]
+pub struct Target {
+    /// Its name, and that of its corpus folder.
+    pub name: &'static str,
+    /// Runs one input and tells which way it took.
+    pub run: fn(&[u8]) -> u64,
+}
+
+/// All targets: parsers first, then machines.
+pub const ALL: &[Target] = &[
+    Target {
+        name: "message",
+        run: message::run,
+    },
+    Target {
+        name: "differential",
+        run: differential::run,
+    },
+    Target {
+        name: "framing",
+        run: framing::run,
+    },
+    Target {
+        name: "uri",
+        run: uri::run,
+    },
+    Target {
+        name: "headers",
+        run: headers::run,
+    },
+    Target {
+        name: "digest",
+        run: digest::run,
+    },
+    Target {
+        name: "sdp",
+        run: sdp::run,
+    },
+    Target {
+        name: "document",
+        run: document::run,
+    },
+    Target {
+        name: "stack",
+        run: stack::run,
+    },
+    Target {
+        name: "plane",
+        run: plane::run,
+    },
+    Target {
+        name: "call",
+        run: call::run,
+    },
+];
