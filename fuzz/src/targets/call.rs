@@ -54,7 +54,9 @@ fn start() -> Start {
             offer: Some(Bytes::from_static(b"v=0\r\n")),
             domain: "example.net".into(),
             call_id: None,
+            anonymous: false,
         },
+        allowance: None,
         script: Script::Application {
             answer: link("https://app.example/answer"),
             fallback: link("https://app.example/fallback"),
@@ -74,6 +76,8 @@ fn located(number: u8) -> Located {
         near: [198, 51, 100, 7].into(),
         to_value: "<sip:bob@example.net>".into(),
         contact_user: "alice".into(),
+        rank: u16::from(user % 2),
+        trusted: user % 2 == 0,
     };
     Located {
         destinations: (0..number % 4).map(place).collect(),
