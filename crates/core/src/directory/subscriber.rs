@@ -81,6 +81,11 @@ impl Subscriber {
         }
     }
 
+    /// The first of [`Subscriber::ha1s`].
+    pub fn ha1(&self, realm: &str, algorithm: Algorithm) -> Option<Ha1> {
+        self.ha1s(realm, algorithm).next()
+    }
+
     /// All hashes that a digest may be checked with: a second one when the password has Latin-1 letters; none for a realm
     /// that is neither its domain's nor the installation's.
     pub fn ha1s(&self, realm: &str, algorithm: Algorithm) -> impl Iterator<Item = Ha1> {
