@@ -131,7 +131,9 @@ impl Answers {
 
 /// A binding as a Contact value.
 fn contact(now: Timestamp, binding: &Binding) -> String {
-    let left = binding.expires_at.duration_since(now).as_secs().max(0);
+    // To the nearest second: what is kept is exact to a microsecond, and what was granted is to be read back.
+    let left = binding.expires_at.duration_since(now).as_millis();
+    let left = (left.max(0) + 500) / 1000;
     let mut value = format!("<{}>;expires={left}", binding.contact);
     if binding.q != 1000 {
         // A String takes all that is written.
