@@ -59,6 +59,14 @@ pub struct Settings {
     pub ring_timeout: Duration,
     /// Whether objects show the MD5 of an endpoint's password where the contract documents it.
     pub plivo_password_md5: bool,
+    /// Where numbers go that no trunk of the account takes, as a SIP URI.
+    pub default_trunk: Option<String>,
+    /// The calling code of accounts that have none of their own.
+    pub country_code: Option<String>,
+    /// How long a host of a trunk may leave an INVITE without any answer.
+    pub trunk_patience: Duration,
+    /// The DNS server; none means the operating system's.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Where customers' URLs may lead beyond public addresses.
@@ -109,6 +117,10 @@ impl Default for Settings {
             time_limit: Duration::from_secs(4 * 3600),
             ring_timeout: Duration::from_secs(60),
             plivo_password_md5: true,
+            default_trunk: None,
+            country_code: None,
+            trunk_patience: Duration::from_secs(5),
+            dns_server: None,
         }
     }
 }

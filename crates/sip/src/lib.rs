@@ -10,6 +10,7 @@ pub mod framing;
 mod invite;
 pub mod message;
 pub mod stack;
+pub mod target;
 mod transaction;
 
 /// Text inside a message: a cheap slice of the received buffer.
@@ -28,6 +29,6 @@ pub use message::status::Status;
 pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
 pub use stack::{
-    Command, Config, Destination, EndReason, Event, InDialog, Input, Login, Outcome, Output,
+    Command, Config, Destination, Effort, EndReason, Event, InDialog, Input, Login, Outcome, Output,
     Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
 };

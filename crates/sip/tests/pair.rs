@@ -189,6 +189,7 @@ impl Run {
             sdp: Some(Bytes::from_static(SDP)),
             headers: Vec::new(),
             contact_user: Text::from_static("alice"),
+            effort: sip::Effort::default(),
         };
         self.users[CALLER].session = true;
         self.handle(CALLER, Input::Command(invite));

@@ -80,10 +80,12 @@ pub(crate) enum Alarm {
     CancelOver,
     /// The layer above did not answer a request.
     Unanswered,
+    /// Our INVITE has had no answer at all.
+    Silent,
 }
 
 impl Alarm {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 }
 
 /// Where a session stands, for who wants to take its place (RFC 3891 §3).
@@ -134,8 +136,13 @@ impl Session {
         call: Call,
     ) -> Self {
         let (flow, user) = (call.to.flow, call.contact_user.clone());
+        let patience = call.effort.patience;
         let stage = Stage::Outgoing(Box::new(Outgoing::begin(now, wire, id, token, call)));
-        Self::new(id, token, flow, user, stage)
+        let mut session = Self::new(id, token, flow, user, stage);
+        if let Some(patience) = patience {
+            session.arm(now, wire, Alarm::Silent, patience);
+        }
+        session
     }
 
     fn new(id: SessionId, token: Token, flow: Flow, user: Text, stage: Stage) -> Self {
@@ -327,6 +334,7 @@ impl Session {
                 wire.drop_transaction(stage.transaction);
                 stage.failed(self, wire, Status::REQUEST_TERMINATED, None)
             }
+            (Stage::Outgoing(stage), Alarm::Silent) => stage.silent(self, wire),
             (stage, _) => stage,
         };
     }

@@ -27,6 +27,7 @@ impl Stack {
                 sdp,
                 headers,
                 contact_user,
+                effort,
             } => {
                 let call = Call {
                     to,
@@ -35,6 +36,7 @@ impl Stack {
                     sdp,
                     headers,
                     contact_user,
+                    effort,
                 };
                 self.invite(now, session, call);
             }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
-    Command, Config, Destination, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
+    Command, Config, Destination, Effort, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
     Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack,
     Status, Text, Transport,
 };
@@ -22,6 +22,8 @@ pub const SESSION: SessionId = SessionId(1);
 pub struct Ladder {
     pub stack: Stack,
     pub flow: Flow,
+    /// Of the calls that are made.
+    pub effort: Effort,
     start: Instant,
     now: Instant,
     lines: Vec<String>,
@@ -45,6 +47,7 @@ impl Ladder {
         let mut ladder = Self {
             stack: Stack::new(config, ChaCha12Rng::seed_from_u64(1)),
             flow: udp(),
+            effort: Effort::default(),
             start,
             now: start,
             lines: Vec::new(),
@@ -220,6 +223,7 @@ impl Ladder {
             sdp,
             headers,
             contact_user: Text::from_static("us"),
+            effort: self.effort.clone(),
         };
         self.command("invite", command);
     }
