@@ -623,7 +623,6 @@ mod tests {
         for bad in [
             "",
             "sip:user@gw.example.net",
-            "tel:1555",
             "gw example",
             "sip:gw?x=y",
             "sip:gw;transport=ws",
