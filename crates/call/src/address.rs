@@ -5,7 +5,7 @@
 use sip::{Header, Name, Text};
 
 /// The word that hides a number or empties a name: voice-xml.md §4.6.
-const NONE: &str = "none";
+pub(crate) const NONE: &str = "none";
 
 /// Makes a From value without tag; `id` is a number, a user part or a SIP URI.
 pub(crate) fn from_value(id: &str, name: &str, domain: &str) -> Text {

@@ -1,7 +1,7 @@
 //! `call::Call`: inputs in, outputs out; the life of a call and its end.
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -37,6 +37,8 @@ pub struct Start {
     pub caller: Caller,
     /// What the call does.
     pub script: Script,
+    /// How long the caller may talk at most, by a limit of its account.
+    pub allowance: Option<Duration>,
 }
 
 impl fmt::Debug for Start {
@@ -77,6 +79,8 @@ pub struct Caller {
     pub domain: String,
     /// Call-ID of the INVITE.
     pub call_id: Option<String>,
+    /// Whether the other side must not learn who calls (RFC 3323 §4.2).
+    pub anonymous: bool,
 }
 
 /// What a call does.
@@ -95,6 +99,15 @@ pub enum Script {
     Document {
         /// The document.
         document: Document,
+        /// Told of the end.
+        hangup: Option<Link>,
+    },
+    /// Refuses the caller, with a record.
+    Refused {
+        /// What the record says.
+        cause: Cause,
+        /// What the caller is told, 400 to 699.
+        status: u16,
         /// Told of the end.
         hangup: Option<Link>,
     },
@@ -195,11 +208,15 @@ impl Call {
             uuids,
             caller,
             script,
+            allowance,
         } = start;
         let hangup = match &script {
-            Script::Application { hangup, .. } | Script::Document { hangup, .. } => hangup.clone(),
+            Script::Application { hangup, .. }
+            | Script::Document { hangup, .. }
+            | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
+        ctx.allowance = allowance;
         let (reading, end) = Reading::start(&mut ctx, script);
         let mut call = Self { ctx, reading };
         call.end_with(end);
@@ -332,6 +349,7 @@ impl Call {
         while let Some(timer) = self.ctx.take_due() {
             match timer {
                 Timer::Verb => self.tell_script(Event::Deadline),
+                Timer::Turn => self.tell_script(Event::Turn),
                 Timer::Schedule => self.hang_up(Hangup::scheduled()),
                 Timer::Recorded => {
                     self.hang_up(End::with_status(
@@ -342,6 +360,9 @@ impl Call {
                     self.ctx.release();
                 }
                 Timer::Closed => self.ctx.closing_overdue(),
+                Timer::Allowance => {
+                    self.hang_up(End::new(Cause::MinutesLimit, HangupSource::Platform));
+                }
             }
         }
     }
@@ -368,7 +389,9 @@ impl Call {
     fn hang_up(&mut self, end: End) {
         self.reading.stop(&mut self.ctx, end);
         self.ctx.clear_timer(Timer::Verb);
+        self.ctx.clear_timer(Timer::Turn);
         self.ctx.clear_timer(Timer::Schedule);
+        self.ctx.clear_timer(Timer::Allowance);
         self.ctx.end_leg(LegId::A, end);
     }
 }

@@ -81,7 +81,8 @@ macro_rules! causes {
     };
 }
 
-// Undocumented switch names are chosen: those that the switch itself uses for the matching SIP status.
+// Undocumented switch names are chosen: those that the switch itself uses for the matching SIP status. The codes 2110 to
+// 2399 are ours: no vendor names the permission or limit that refused a call.
 causes! {
     Unknown 0 "Unknown" "UNKNOWN",
     Canceled 1000 "Canceled" "ORIGINATOR_CANCEL",
@@ -95,6 +96,16 @@ causes! {
     PrefixBarred 2050 "Destination Prefix Barred" "OUTGOING_CALL_BARRED",
     LoopDetected 2060 "Loop Detected" "EXCHANGE_ROUTING_ERROR",
     ViolatesMediaAnchoring 2070 "Violates Media Anchoring" "OUTGOING_CALL_BARRED",
+    VoiceNotAllowed 2110 "Calls Not Allowed (allow_voice)" "CALL_REJECTED",
+    SameDomainNotAllowed 2120 "Own Domain Not Allowed (allow_same_domain)" "CALL_REJECTED",
+    OtherDomainsNotAllowed 2130 "Other Domains Not Allowed (allow_other_domains)" "CALL_REJECTED",
+    PhonesNotAllowed 2140 "Phone Numbers Not Allowed (allow_phones)" "CALL_REJECTED",
+    AppsNotAllowed 2150 "Applications Not Allowed (allow_apps)" "CALL_REJECTED",
+    CallsAtOnceLimit 2210 "Limit Of Concurrent Calls Reached" "CALL_REJECTED",
+    CallRateLimit 2220 "Limit Of Calls Per Second Reached" "CALL_REJECTED",
+    MinutesLimit 2230 "Limit Of Minutes A Day Reached" "CALL_REJECTED",
+    PrefixLimit 2240 "Number Outside Of The Allowed Prefixes" "OUTGOING_CALL_BARRED",
+    RedirectNotFollowed 2310 "Redirect Not Followed" "OUTGOING_CALL_BARRED",
     NoAnswer 3000 "No Answer" "NO_USER_RESPONSE",
     BusyLine 3010 "Busy Line" "USER_BUSY",
     Rejected 3020 "Rejected" "CALL_REJECTED",
@@ -145,6 +156,11 @@ impl Cause {
     /// Finds the cause of a code, for example one that a database kept.
     pub fn from_code(code: u16) -> Option<Self> {
         Self::ALL.iter().copied().find(|cause| cause.code() == code)
+    }
+
+    /// Tells whether the cause is a rule of ours that its name explains best.
+    pub const fn is_rule(self) -> bool {
+        matches!(self.code(), 2110..=2399)
     }
 
     /// Classifies a final refusal of an INVITE: plivo-rest.md §15; what that leaves open is chosen.

@@ -31,5 +31,5 @@ pub use command::Command;
 pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
 pub use verb::{
     Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, Place, QueryId,
-    Redirect, Target, TargetKind, Verb,
+    Redirect, Redirected, Target, TargetKind, Verb,
 };

@@ -53,6 +53,9 @@ impl Reading {
                 ..
             } => Some(unanswerable(FetchFailure::Unreachable)),
             Script::Document { document, .. } => reading.read(ctx, document),
+            Script::Refused { cause, status, .. } => {
+                Some(End::with_status(cause, HangupSource::Platform, status))
+            }
         };
         (reading, end)
     }

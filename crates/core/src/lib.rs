@@ -20,6 +20,7 @@ pub use calls::dialect::{
     AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload,
 };
 pub use clock::Clock;
+pub use directory::LimitChange;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
@@ -30,11 +31,12 @@ pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
-pub use settings::{Egress, Settings};
+pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
 pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
+pub use store::Limit;
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
     Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,

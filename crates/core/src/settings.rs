@@ -57,6 +57,10 @@ pub struct Settings {
     pub time_limit: Duration,
     /// How long a direct dial rings.
     pub ring_timeout: Duration,
+    /// Where a 3xx of a called phone may lead a call.
+    pub redirects: Redirects,
+    /// Peers that may learn callers who want to be anonymous, and whose word about a caller is taken (RFC 3325 §2).
+    pub trusted_peers: Vec<IpNet>,
     /// Whether objects show the MD5 of an endpoint's password where the contract documents it.
     pub plivo_password_md5: bool,
     /// Where numbers go that no trunk of the account takes, as a SIP URI.
@@ -67,6 +71,18 @@ pub struct Settings {
     pub trunk_patience: Duration,
     /// The DNS server; none means the operating system's.
     pub dns_server: Option<SocketAddr>,
+}
+
+/// Where a 3xx of a called phone may lead a call.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Redirects {
+    /// Nowhere: it is a refusal.
+    Never,
+    /// To another binding of the same endpoint and to endpoints of the same account.
+    #[default]
+    Own,
+    /// Also to whatever the caller may dial: numbers, foreign addresses.
+    All,
 }
 
 /// Where customers' URLs may lead beyond public addresses.
@@ -116,6 +132,8 @@ impl Default for Settings {
             admin_user: "admin".to_owned(),
             time_limit: Duration::from_secs(4 * 3600),
             ring_timeout: Duration::from_secs(60),
+            redirects: Redirects::Own,
+            trusted_peers: Vec::new(),
             plivo_password_md5: true,
             default_trunk: None,
             country_code: None,

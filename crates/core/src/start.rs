@@ -91,6 +91,7 @@ impl Core {
             clock: clock.clone(),
         });
         calls.close_orphans().await?;
+        calls.load_limits().await?;
         let uas = Uas::new(
             Arc::clone(&settings),
             directory.clone(),

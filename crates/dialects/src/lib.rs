@@ -8,7 +8,9 @@
 pub mod bandwidth;
 mod extension;
 mod http;
+mod limit;
 pub mod plivo;
+mod ring;
 pub mod vobiz;
 mod voice;
 mod xml;

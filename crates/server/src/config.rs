@@ -45,6 +45,10 @@ refused_user_agents = "VaxSIPUserAgent|Ozeki"
 certificate = ""
 key = ""
 
+[calls]
+redirects = "own"
+trusted_peers = []
+
 [media]
 ip = "127.0.0.1"
 ports = "20000-29999"
@@ -95,6 +99,8 @@ pub struct Config {
     pub sip: Sip,
     /// See the section.
     pub tls: Tls,
+    /// See the section.
+    pub calls: Calls,
     /// See the section.
     pub media: Media,
     /// See the section.
@@ -190,6 +196,30 @@ pub struct Tls {
     pub certificate: String,
     /// A PEM file with the private key; ECDSA P-256 costs the least.
     pub key: String,
+}
+
+/// Rules of calls.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calls {
+    /// Where a 3xx answer of a called phone may lead a call: `never` (it is a refusal), `own` (another phone of the same
+    /// endpoint, or an endpoint of the same account), `all` (also numbers and foreign addresses that the caller may dial).
+    pub redirects: RedirectRule,
+    /// Networks of peers that are told who calls even when the caller wants to be anonymous (RFC 3325). Everybody else sees
+    /// `anonymous`.
+    pub trusted_peers: Vec<IpNet>,
+}
+
+/// Where redirects may lead.
+#[derive(Copy, Clone, PartialEq, Eq, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RedirectRule {
+    /// Nowhere.
+    Never,
+    /// To what the account has itself.
+    Own,
+    /// To whatever may be dialled.
+    All,
 }
 
 /// The media relay.

@@ -55,7 +55,7 @@ words!(DomainKind: Account = "account", Bandwidth = "bandwidth");
 words!(ApplicationKind: Xml = "xml", DirectDial = "direct-dial");
 words!(HttpMethod: Get = "GET", Post = "POST");
 words!(PolicyScope: Account = "account", Domain = "domain", Endpoint = "endpoint");
-words!(Ring: Latest = "latest", All = "all");
+words!(Ring: Latest = "latest", All = "all", Sequential = "sequential");
 words!(Transport: Udp = "udp", Tcp = "tcp", Tls = "tls", Ws = "ws", Wss = "wss");
 words!(CallDirection: Inbound = "inbound", Outbound = "outbound");
 

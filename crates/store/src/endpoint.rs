@@ -19,6 +19,8 @@ pub enum Ring {
     Latest,
     /// All; the first to answer wins.
     All,
+    /// One after the other in the order of their q; those of equal q at once.
+    Sequential,
 }
 
 /// What an endpoint may do.

@@ -3,11 +3,11 @@
 use sip::{Header, Name, Status};
 use uuid::Uuid;
 
-use super::Context;
+use super::{Context, Timer};
 use crate::about::Direction;
 use crate::call::Output;
 use crate::cdr::Cause;
-use crate::leg::{Asked, Attempt, Described, End, Leg, LegId, LegRecord, Media, Wire};
+use crate::leg::{Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire};
 use crate::verb::Link;
 
 impl Context {
@@ -78,6 +78,10 @@ impl Context {
         self.legs.get(&leg).map(|leg| leg.record.uuid)
     }
 
+    pub(crate) fn leg_endpoint(&self, leg: LegId) -> Option<EndpointId> {
+        self.legs.get(&leg).and_then(|leg| leg.record.endpoint)
+    }
+
     pub(crate) fn wire(&self, id: LegId) -> Wire {
         self.attempts
             .get(&id)
@@ -108,6 +112,7 @@ impl Context {
         let Some(leg) = self.legs.get_mut(&leg) else {
             return;
         };
+        let is_caller = leg.record.leg == LegId::A;
         leg.answered = Some(instant);
         leg.sip_status = Some(200);
         leg.record.answered = Some(wall);
@@ -115,6 +120,9 @@ impl Context {
             leg.record.call_id = call_id;
         }
         self.outputs.push_back(Output::Record(leg.record.clone()));
+        if let Some(allowance) = self.allowance.filter(|_| is_caller) {
+            self.set_timer(Timer::Allowance, allowance);
+        }
     }
 
     /// Ends a leg: what is open of it is hung up and closed; its record follows when its media is closed.
@@ -163,7 +171,8 @@ impl Context {
                 self.send_a(sip::Command::Refuse {
                     session,
                     status,
-                    reason: None,
+                    // A rule of ours is best told by its name.
+                    reason: end.cause.is_rule().then(|| end.cause.name().into()),
                     headers: retry_after(status),
                 });
             }

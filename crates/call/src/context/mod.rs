@@ -33,12 +33,16 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) enum Timer {
     /// The running verb's deadline.
     Verb,
+    /// The next place of a target has its turn.
+    Turn,
     /// A Hangup with `schedule`.
     Schedule,
     /// The caller's row is overdue.
     Recorded,
     /// Closed events are overdue.
     Closed,
+    /// The caller has talked as long as its account may.
+    Allowance,
 }
 
 /// What the plane said about a leg that is still there.
@@ -73,6 +77,8 @@ pub(crate) struct Context {
     /// How the last Dial ended, for refusing a caller when the document runs out.
     pub(crate) last_dial: Option<End>,
     pub(crate) bridge: Bridge,
+    /// How long the caller may talk at most.
+    pub(crate) allowance: Option<Duration>,
     /// Custom headers of the call, as callbacks show them.
     headers: Vec<(String, String)>,
     pub(crate) outputs: VecDeque<Output>,
@@ -125,6 +131,7 @@ impl Context {
             a_uuid,
             last_dial: None,
             bridge: Bridge::default(),
+            allowance: None,
             headers,
             outputs: VecDeque::new(),
             legs: BTreeMap::new(),

@@ -58,6 +58,7 @@ impl Context {
             leg.record.answered = None;
             leg.sip_status = None;
         }
+        self.clear_timer(Timer::Allowance);
     }
 
     pub(crate) fn ring_a(&mut self, status: Status, sdp: Option<Bytes>) {

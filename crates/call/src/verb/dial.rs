@@ -57,6 +57,19 @@ pub enum TargetKind {
     User(String),
     /// Whatever the caller dialled.
     Any(String),
+    /// Where a called side wants the call to go (RFC 3261 §8.1.3.4).
+    Redirected(Redirected),
+}
+
+/// A 3xx answer of a called side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Redirected {
+    /// The Contacts, best first: URI and q in thousandths.
+    pub contacts: Vec<(String, u16)>,
+    /// Our endpoint that gave it.
+    pub by: Option<EndpointId>,
+    /// Whether the caller itself dialled the target, and not a document of the account.
+    pub direct: bool,
 }
 
 /// Names one question for places within its call.
@@ -66,7 +79,7 @@ pub struct QueryId(pub u64);
 /// Where a target is.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Located {
-    /// The places; several ring at once as one leg, and the first to answer wins.
+    /// The places in the order of their ranks; they ring as one leg, and the first to answer wins.
     pub destinations: Vec<Place>,
     /// The endpoint, when it is ours.
     pub endpoint: Option<EndpointId>,
@@ -85,6 +98,10 @@ pub struct Place {
     pub to_value: sip::Text,
     /// User part of our Contact.
     pub contact_user: sip::Text,
+    /// Places of the lowest rank ring at once; those of the next when they have refused or had their share of the time.
+    pub rank: u16,
+    /// Whether this side may know who calls when the caller wants to be anonymous (RFC 3325 §5).
+    pub trusted: bool,
 }
 
 /// Why a target cannot be called.
@@ -104,6 +121,12 @@ pub enum LocateFailure {
     BadAddress,
     /// Our endpoint, switched off.
     Disabled,
+    /// Our endpoint, which may not carry calls.
+    VoiceNotAllowed,
+    /// The contacts of a redirect, none of which may be followed.
+    NotFollowed,
+    /// A phone number outside of the prefixes that the account or the caller may call.
+    PrefixLimit,
 }
 
 impl TargetKind {
@@ -111,6 +134,10 @@ impl TargetKind {
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::Number(text) | Self::User(text) | Self::Any(text) => text,
+            Self::Redirected(redirected) => redirected
+                .contacts
+                .first()
+                .map_or("", |(contact, _)| contact),
         }
     }
 }
@@ -126,6 +153,9 @@ impl LocateFailure {
             Self::Loop => (Cause::LoopDetected, 482),
             Self::BadAddress => (Cause::InvalidDestination, 484),
             Self::Disabled => (Cause::DestinationOutOfService, 480),
+            Self::VoiceNotAllowed => (Cause::VoiceNotAllowed, 403),
+            Self::PrefixLimit => (Cause::PrefixLimit, 403),
+            Self::NotFollowed => (Cause::RedirectNotFollowed, 480),
         };
         End::with_status(cause, HangupSource::Platform, status)
     }

@@ -10,7 +10,7 @@ use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
-pub use dial::{Dial, LocateFailure, Located, Place, QueryId, Target, TargetKind};
+pub use dial::{Dial, LocateFailure, Located, Place, QueryId, Redirected, Target, TargetKind};
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
 
@@ -78,6 +78,8 @@ pub(crate) enum Event {
     },
     /// The deadline that the verb set has come.
     Deadline,
+    /// The next place of a target has its turn.
+    Turn,
 }
 
 /// How a document goes on after an event.

@@ -232,6 +232,16 @@ fn direct_dial_of_somebody_who_cannot_be_reached() {
         (LocateFailure::Loop, "482", 2060),
         (LocateFailure::BadAddress, "484", 2000),
         (LocateFailure::Disabled, "480", 2010),
+        (
+            LocateFailure::VoiceNotAllowed,
+            "403 Calls Not Allowed (allow_voice)",
+            2110,
+        ),
+        (
+            LocateFailure::PrefixLimit,
+            "403 Number Outside Of The Allowed Prefixes",
+            2240,
+        ),
     ];
     for (failure, status, code) in table {
         let mut call = Ladder::direct();
@@ -241,9 +251,10 @@ fn direct_dial_of_somebody_who_cannot_be_reached() {
                 0.000 > Record(1, sip:alice@d.example to sip:bob@d.example)
                 0.000 > Refuse(A, {status})
                 0.000 > Cdr(1, {code} Platform, Failed, 0 s, 0 billed, no)
-                0.000 > Cdr(A, {code} Platform, Failed, 0 s, 0 billed, {status})
+                0.000 > Cdr(A, {code} Platform, Failed, 0 s, 0 billed, {})
                 0.000 > Notify(Hangup {code}, http://c/hangup, Failed)
-                0.000 > Over"
+                0.000 > Over",
+            &status[..3]
         ));
     }
 }

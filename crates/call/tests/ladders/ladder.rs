@@ -84,13 +84,35 @@ impl Ladder {
     }
 
     pub fn begin(script: Script, offer: Option<&str>) -> Self {
+        Self::begin_with(start(script, offer))
+    }
+
+    /// The direct dial of `bob` by a caller who may talk so long.
+    pub fn allowed(allowance: Duration) -> Self {
+        let verbs = vec![Verb::Dial(Dial {
+            direct: true,
+            ..dial(&["bob"])
+        })];
+        let script = Script::Document {
+            document: Document { verbs },
+            hangup: link("hangup"),
+        };
+        let mut ladder = Self::begin_with(Start {
+            allowance: Some(allowance),
+            ..start(script, Some("offer of A"))
+        });
+        ladder.recorded();
+        ladder
+    }
+
+    fn begin_with(start: Start) -> Self {
         let origin = Instant::now();
         let call = Call::new(
             Now {
                 instant: origin,
                 wall: Timestamp::UNIX_EPOCH,
             },
-            start(script, offer),
+            start,
         );
         let mut ladder = Self {
             call,
@@ -158,8 +180,15 @@ impl Ladder {
 
     /// A target is found at so many places.
     pub fn located(&mut self, query: u64, name: &str, places: u8) -> &mut Self {
-        let destinations = (0..places)
-            .map(|place| Place {
+        self.located_in_ranks(query, name, &vec![0; usize::from(places)])
+    }
+
+    /// A target is found at places of these ranks.
+    pub fn located_in_ranks(&mut self, query: u64, name: &str, ranks: &[u16]) -> &mut Self {
+        let places = ranks.len();
+        let destinations = (0..)
+            .zip(ranks)
+            .map(|(place, rank)| Place {
                 destination: sip::Destination {
                     flow: flow(20 + place),
                     uri: Text::from(format!("sip:{name}@192.0.2.{}", 20 + place)),
@@ -168,6 +197,8 @@ impl Ladder {
                 near: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 20 + place)),
                 to_value: Text::from(format!("<sip:{name}@d.example>")),
                 contact_user: Text::from_static("offhook"),
+                rank: *rank,
+                trusted: false,
             })
             .collect();
         let located = Located {
@@ -228,6 +259,15 @@ impl Ladder {
                 response: Some(Response::new(Status(status))),
             },
         )
+    }
+
+    /// A 302 with these Contacts.
+    pub fn moves(&mut self, leg: u16, contacts: &str) -> &mut Self {
+        let status = Status(302);
+        let mut response = Response::new(status);
+        response.headers.push(sip::Name::Contact, contacts);
+        let response = Some(response);
+        self.leg(leg, SessionEvent::Failed { status, response })
     }
 
     pub fn bye(&mut self, leg: u16) -> &mut Self {
@@ -381,6 +421,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         offer: offer.map(|sdp| Bytes::from(sdp.to_owned())),
         domain: "d.example".to_owned(),
         call_id: Some("call-of-a".to_owned()),
+        anonymous: false,
     };
     Start {
         number: CALL,
@@ -391,6 +432,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         }),
         caller,
         script,
+        allowance: None,
     }
 }
 
@@ -517,6 +559,12 @@ pub fn write_output(output: &Output) -> String {
             TargetKind::Number(text) | TargetKind::User(text) | TargetKind::Any(text) => {
                 format!("Locate({}, {text})", query.0)
             }
+            TargetKind::Redirected(redirected) => {
+                let contacts = redirected.contacts.iter();
+                let contacts = contacts.map(|(contact, q)| format!("{contact};q={q}"));
+                let contacts = contacts.collect::<Vec<_>>().join(" ");
+                format!("Locate({}, {contacts})", query.0)
+            }
         },
         Output::Notify(notice) => {
             format!(
@@ -569,9 +617,18 @@ fn write_sip(command: &sip::Command) -> String {
         Refuse {
             session,
             status,
+            reason,
             headers: more,
-            ..
-        } => format!("Refuse({}, {status}{})", leg(session), headers(more)),
+        } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(" {reason}"));
+            format!(
+                "Refuse({}, {status}{reason}{})",
+                leg(session),
+                headers(more)
+            )
+        }
         Invite {
             session,
             to,

@@ -3,6 +3,7 @@
 mod dial;
 mod dial_media;
 mod hangup;
+mod hunt;
 mod ladder;
 mod model;
 mod races;

@@ -246,8 +246,8 @@ impl World {
                 (
                     Side::Gone,
                     Some(SessionEvent::Failed {
+                        response: (300..400).contains(&status.0).then(moved),
                         status,
-                        response: None,
                     }),
                 )
             }
@@ -703,6 +703,8 @@ impl World {
             near: flow(host).remote.ip(),
             to_value: Text::from_static("<sip:b@d>"),
             contact_user: Text::from_static("c"),
+            rank: u16::from(host / 2),
+            trusted: host % 2 == 0,
         };
         let destinations = (0..self.pick(4) as u8).map(|n| place(20 + n)).collect();
         Ok(Located {
@@ -720,6 +722,16 @@ impl World {
     fn check(&self, holds: bool, what: &str) {
         assert!(holds, "seed {}: {what}\n{}", self.seed, self.log.join("\n"));
     }
+}
+
+/// A redirect to two places.
+fn moved() -> sip::Response {
+    let mut response = sip::Response::new(Status(302));
+    response.headers.push(
+        sip::Name::Contact,
+        "<sip:b@192.0.2.30>;q=0.5, <sip:b@192.0.2.31>",
+    );
+    response
 }
 
 /// Xorshift: the same seed, the same run.

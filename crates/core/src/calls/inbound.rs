@@ -6,24 +6,21 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
-use call::{
-    AuthKind, AuthUser, CallNumber, Caller, Dial, Document, EndpointId, LegId, Link, Now, Script,
-    Start, Target, TargetKind, Verb,
-};
+use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
 use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
-use store::{Account, Application, ApplicationKind, HttpMethod};
+use store::{Account, Application, LimitOwner};
 
-use crate::calls::locate::{Asker, digits, is_own_address};
-use crate::calls::record::{self, Facts, call_method};
+use crate::Decision;
+use crate::calls::aim::{Aim, Viewpoint};
+use crate::calls::limits::Ticket;
+use crate::calls::locate::{Asker, is_own_address};
+use crate::calls::permission::Permission;
+use crate::calls::record::{self, Facts};
 use crate::calls::task::Task;
-use crate::calls::{Calls, Inner};
+use crate::calls::{Calls, Inner, caller, script};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
-use crate::{Decision, Settings};
 
-/// Headers that go along with a call, to the customer and to other legs; all other extensions stop here (S73).
-const CUSTOM_HEADERS: [&str; 2] = ["X-PH-", "X-VH-"];
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: &str = "5";
 /// The one kind of body that an INVITE may bring.
@@ -33,10 +30,22 @@ type Refusal = Box<Response>;
 
 /// What an accepted INVITE becomes.
 struct Admitted {
+    ticket: Option<Ticket>,
     asker: Asker,
     facts: Facts,
     caller: Caller,
     script: Script,
+}
+
+/// An INVITE that was read.
+#[derive(Copy, Clone)]
+struct Arriving<'a> {
+    now: &'a Now,
+    shard: u8,
+    request: &'a Request,
+    flow: Flow,
+    uri: &'a Uri,
+    from: &'a NameAddr,
 }
 
 impl Calls {
@@ -62,6 +71,7 @@ impl Calls {
             }),
             caller: admitted.caller,
             script: admitted.script,
+            allowance: admitted.ticket.as_ref().and_then(|ticket| ticket.allowance),
         };
         let task = Task {
             calls: Arc::clone(&self.0),
@@ -72,6 +82,7 @@ impl Calls {
             facts: admitted.facts,
             extra,
             asker: admitted.asker,
+            ticket: admitted.ticket,
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
         Decision::Accept(call::session(shard, number, LegId::A))
@@ -126,24 +137,36 @@ impl Inner {
             }
             None => None,
         };
+        let arriving = Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri: &uri,
+            from: &from,
+        };
         let Some((host_name, host)) = claimed else {
-            return self.admit_stranger(now, shard, request, flow, &uri, &from);
+            return self.admit_stranger(arriving);
         };
         let who = self
             .authenticator
             .check(now, shard, request, flow, &host_name, &host)?;
-        self.admit_endpoint(shard, request, flow, &uri, &from, who.subscriber)
+        self.admit_endpoint(arriving, who.subscriber)
     }
 
     fn admit_endpoint(
         &self,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
+        arriving: Arriving<'_>,
         subscriber: Arc<Subscriber>,
     ) -> Result<Admitted, Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri,
+            from,
+        } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let account = self
             .directory
@@ -157,24 +180,95 @@ impl Inner {
         if policy.refuses(user_agent) {
             return refuse(Status::FORBIDDEN, "User agent refused");
         }
-        if !subscriber.permissions.voice {
-            return refuse(Status::FORBIDDEN, "Calls not allowed");
+        let aim = Viewpoint {
+            directory: &self.directory,
+            settings: &self.settings,
+            account: account.id,
+            home: Some(&subscriber.domain),
         }
-        let application = match subscriber.application {
+        .of(uri);
+        let missing = Permission::missing_for_call(&subscriber, &aim);
+        let own = match subscriber.application {
             Some(application) => self.directory.application(application),
             None => self.directory.default_application(account.id),
         };
-        let Some(application) = application else {
-            return refuse(Status::NOT_FOUND, "No application for this endpoint");
+        let (account, application) = match &aim {
+            // vobiz-rest.md §2.8: the permission is looked at before the application.
+            _ if missing.is_some() => (account, own),
+            Aim::Application(id) => {
+                let Some((owner, application)) = self.called_application(*id, Some(account.id))
+                else {
+                    return refuse(Status::NOT_FOUND, "No such application");
+                };
+                (owner, Some(application))
+            }
+            _ if own.is_none() => {
+                return refuse(Status::NOT_FOUND, "No application for this endpoint");
+            }
+            _ => (account, own),
         };
-        if !application.enabled {
-            return refuse(Status::FORBIDDEN, "Application disabled");
-        }
-        let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
-        let facts = self.facts(&account, Some(Arc::clone(&application)), subscriber.flavor);
-        // S69: whatever From says, the caller is who proved the password.
-        let caller = Caller {
-            from: address,
+        let caller = self.named(&subscriber, caller::of(request, flow, uri, from));
+        let refused_by = missing
+            .map(|permission| (permission.cause(), Status::FORBIDDEN))
+            .or_else(|| self.prefix_barred(&subscriber, &aim));
+        let endpoint = Some(subscriber.endpoint);
+        let counted = match refused_by {
+            Some(refused) => Err(refused),
+            None => self.counted(now, subscriber.account, endpoint),
+        };
+        let (script, ticket) = match (counted, &application) {
+            (Err((cause, status)), application) => {
+                (script::refused(cause, status, application.as_deref()), None)
+            }
+            (Ok(_), Some(application)) if !application.enabled => {
+                return refuse(Status::FORBIDDEN, "Application disabled");
+            }
+            (Ok(ticket), Some(application)) => {
+                (script::of(&self.settings, application, uri), Some(ticket))
+            }
+            (Ok(_), None) => return refuse(Status::NOT_FOUND, ""),
+        };
+        Ok(Admitted {
+            facts: self.facts(&account, application, subscriber.flavor),
+            asker: Asker {
+                account,
+                caller: Some(subscriber),
+                source: flow,
+            },
+            script,
+            caller,
+            ticket,
+        })
+    }
+
+    /// Counts a call against the limits of its owners, or says how it is refused.
+    fn counted(
+        &self,
+        now: &Now,
+        account: store::Id,
+        endpoint: Option<store::Id>,
+    ) -> Result<Ticket, (Cause, Status)> {
+        let refused = |cause| match cause {
+            // There may be room again in a moment; the day's minutes are gone.
+            Cause::MinutesLimit => (cause, Status::FORBIDDEN),
+            _ => (cause, Status::SERVICE_UNAVAILABLE),
+        };
+        self.limits.admit(now, account, endpoint).map_err(refused)
+    }
+
+    fn prefix_barred(&self, caller: &Subscriber, aim: &Aim) -> Option<(Cause, Status)> {
+        let Aim::Number(number) = aim else {
+            return None;
+        };
+        let owner = LimitOwner::Endpoint(caller.endpoint);
+        let barred = !self.limits.may_dial(owner, number);
+        barred.then_some((Cause::PrefixLimit, Status::FORBIDDEN))
+    }
+
+    /// S69: whatever From says, the caller is who proved the password.
+    fn named(&self, subscriber: &Subscriber, said: Caller) -> Caller {
+        Caller {
+            from: format!("sip:{}@{}", subscriber.user, subscriber.domain),
             number_or_user: subscriber.user.clone(),
             auth: Some(AuthUser {
                 user: subscriber.user.clone(),
@@ -182,32 +276,38 @@ impl Inner {
             }),
             endpoint: u64::try_from(subscriber.endpoint).ok().map(EndpointId),
             domain: subscriber.domain.clone(),
-            ..caller(request, flow, uri, from)
-        };
-        Ok(Admitted {
-            script: script(&self.settings, &application, uri),
-            asker: Asker {
-                account,
-                caller: Some(subscriber),
-                source: flow,
-            },
-            facts,
-            caller,
-        })
+            ..said
+        }
     }
 
-    fn admit_stranger(
+    /// The application behind a SIP URI and its account; from outside of the account only when it is public.
+    fn called_application(
         &self,
-        now: &Now,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
-    ) -> Result<Admitted, Refusal> {
+        id: Option<store::Id>,
+        from: Option<store::Id>,
+    ) -> Option<(Arc<Account>, Arc<Application>)> {
+        let application = self.directory.application(id?)?;
+        let inside = from == Some(application.account);
+        let account = self
+            .directory
+            .account(application.account)
+            .filter(|account| account.enabled)?;
+        (inside || application.public_uri && application.enabled).then_some((account, application))
+    }
+
+    fn admit_stranger(&self, arriving: Arriving<'_>) -> Result<Admitted, Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri,
+            from,
+        } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let host = uri.host_lower();
-        if self.directory.host(&host).is_none() {
+        let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
+        if !calls_application && self.directory.host(&host).is_none() {
             return refuse(Status::FORBIDDEN, "No relay");
         }
         if !self.strangers.admit(now.instant, flow.remote.ip()) {
@@ -215,6 +315,37 @@ impl Inner {
                 Status::SERVICE_UNAVAILABLE,
                 "Too many calls from this address",
             );
+        }
+        // RFC 3325 §5: the word of a peer that the operator trusts about who calls; nobody else's.
+        let trusted = self.locator.is_trusted(flow.remote.ip());
+        let asserted = trusted.then(|| caller::asserted(request)).flatten();
+        let from = asserted.as_ref().unwrap_or(from);
+        let caller = Caller {
+            domain: caller::home_of_stranger(from),
+            ..caller::of(request, flow, uri, from)
+        };
+        if calls_application {
+            // One that is not public is not told from one that does not exist.
+            let id = uri.user_decoded().and_then(|user| user.parse().ok());
+            let Some((account, application)) = self.called_application(id, None) else {
+                return refuse(Status::NOT_FOUND, "");
+            };
+            let flavor = application.flavor;
+            let (script, ticket) = match self.counted(now, account.id, None) {
+                Ok(ticket) => (script::of(&self.settings, &application, uri), Some(ticket)),
+                Err((cause, status)) => (script::refused(cause, status, Some(&application)), None),
+            };
+            return Ok(Admitted {
+                script,
+                ticket,
+                facts: self.facts(&account, Some(application), flavor),
+                asker: Asker {
+                    account,
+                    caller: None,
+                    source: flow,
+                },
+                caller,
+            });
         }
         let user = uri.user_decoded().unwrap_or_default();
         let Some(subscriber) = self
@@ -233,15 +364,20 @@ impl Inner {
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {
             to: target.clone(),
-            domain: home_of_stranger(from),
-            ..caller(request, flow, uri, from)
+            ..caller
+        };
+        let (script, ticket) = match self.counted(now, account.id, None) {
+            Ok(ticket) => {
+                let document = script::direct_dial(&self.settings, target);
+                let hangup = None;
+                (Script::Document { document, hangup }, Some(ticket))
+            }
+            Err((cause, status)) => (script::refused(cause, status, None), None),
         };
         Ok(Admitted {
             facts: self.facts(&account, None, subscriber.flavor),
-            script: Script::Document {
-                document: direct_dial(&self.settings, target),
-                hangup: None,
-            },
+            script,
+            ticket,
             asker: Asker {
                 account,
                 caller: None,
@@ -275,129 +411,4 @@ fn is_description(request: &Request) -> bool {
         kind.trim().eq_ignore_ascii_case(SDP)
     };
     request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
-}
-
-/// What the INVITE itself says of the caller.
-fn caller(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
-    let user = from.uri.user_decoded().unwrap_or_default().into_owned();
-    let offer = (!request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
-    Caller {
-        from: match digits(&user) {
-            Some(number) => number,
-            None => format!("sip:{user}@{}", from.uri.host_lower()),
-        },
-        to: dialled(uri),
-        name: display_name(from),
-        number_or_user: user,
-        source: flow,
-        to_header: request
-            .headers
-            .get(&Name::To)
-            .map(ToString::to_string)
-            .unwrap_or_default(),
-        headers: custom_headers(request),
-        auth: None,
-        endpoint: None,
-        offer,
-        domain: String::new(),
-        call_id: request.call_id().map(ToString::to_string),
-    }
-}
-
-/// The domain in which a stranger's name is shown: never one of ours, whose names only we give (S69).
-fn home_of_stranger(from: &NameAddr) -> String {
-    let home = from.uri.host_lower();
-    // A tel URI has none. RFC 3323 §4.1.1.3.
-    let named = from.uri.scheme.is_sip() && !home.is_empty();
-    if named {
-        home.into_owned()
-    } else {
-        "anonymous.invalid".to_owned()
-    }
-}
-
-/// What was dialled, as customers see it: digits, or a SIP URI (plivo-rest.md §14.4).
-fn dialled(uri: &Uri) -> String {
-    let user = uri.user_decoded().unwrap_or_default();
-    match digits(&user) {
-        Some(number) => number,
-        None if user.is_empty() => format!("sip:{}", uri.host_lower()),
-        None => format!("sip:{user}@{}", uri.host_lower()),
-    }
-}
-
-fn display_name(from: &NameAddr) -> String {
-    let name = from.display_unquoted().unwrap_or_default();
-    name.chars()
-        .filter(|letter| !letter.is_control())
-        .take(100)
-        .collect()
-}
-
-fn custom_headers(request: &Request) -> Vec<(String, String)> {
-    let is_custom = |name: &str| {
-        CUSTOM_HEADERS.iter().any(|prefix| {
-            name.get(..prefix.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        })
-    };
-    let headers = request
-        .headers
-        .iter()
-        .filter(|header| is_custom(header.name.as_str()));
-    headers
-        .map(|header| (header.name.as_str().to_owned(), header.value.to_string()))
-        .take(50)
-        .collect()
-}
-
-fn script(settings: &Settings, application: &Application, uri: &Uri) -> Script {
-    let link = |url: &Option<String>, method: HttpMethod| {
-        let url = url.as_ref().filter(|url| !url.is_empty())?;
-        Some(Link {
-            url: url.clone(),
-            method: call_method(method),
-        })
-    };
-    let hangup = link(&application.hangup_url, application.hangup_method);
-    match application.kind {
-        ApplicationKind::DirectDial => Script::Document {
-            document: direct_dial(settings, uri.to_string()),
-            hangup,
-        },
-        ApplicationKind::Xml => {
-            let answer = link(&application.answer_url, application.answer_method);
-            Script::Application {
-                // Without a URL of its own the end is told to the answer URL (plivo-rest.md §7).
-                hangup: hangup.or_else(|| answer.clone()),
-                fallback: link(&application.fallback_url, application.fallback_method),
-                answer,
-            }
-        }
-    }
-}
-
-/// The built-in application that dials what the caller dialled.
-fn direct_dial(settings: &Settings, target: String) -> Document {
-    let target = Target {
-        kind: TargetKind::Any(target),
-        caller_id: None,
-        caller_name: None,
-        sip_headers: Vec::new(),
-    };
-    Document {
-        verbs: vec![Verb::Dial(Dial {
-            targets: vec![target],
-            timeout: settings.ring_timeout,
-            time_limit: settings.time_limit,
-            caller_id: None,
-            caller_name: None,
-            action: None,
-            redirect: false,
-            callback: None,
-            sip_headers: Vec::new(),
-            early_media: true,
-            direct: true,
-        })],
-    }
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use call::{EndpointId, LocateFailure, Located, Place, TargetKind};
 use jiff::Timestamp;
-use sip::{Destination, Flow, FlowId, Scheme, Text, Transport, Uri};
-use store::{Account, Ring};
+use sip::{Destination, Flow, FlowId, Text, Transport, Uri};
+use store::{Account, LimitOwner, Ring};
 
+use crate::calls::aim::{Aim, Viewpoint};
 use crate::calls::egress;
+use crate::calls::limits::Limits;
 use crate::directory::Subscriber;
-use crate::registrar::datagram_target;
+use crate::registrar::{Reach, datagram_target};
 use crate::{Directory, Location, Settings};
 
 /// Who asks for a target.
@@ -30,6 +32,7 @@ pub(crate) struct Locator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) limits: Limits,
 }
 
 impl Locator {
@@ -40,86 +43,79 @@ impl Locator {
         asker: &Asker,
         target: &TargetKind,
     ) -> Result<Located, LocateFailure> {
-        let (text, may_leave) = match target {
+        let (text, chosen) = match target {
             TargetKind::Number(number) => {
                 let number = digits(number).ok_or(LocateFailure::BadAddress)?;
-                return self.trunk(asker, &number).await;
+                return self.number(asker, &number, true).await;
             }
             TargetKind::User(text) => (text, true),
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
             TargetKind::Any(text) => (text, false),
+            TargetKind::Redirected(redirected) => {
+                return self.redirected(now, asker, redirected).await;
+            }
         };
-        let text = text.trim();
-        if !text.contains(':') {
-            return match self.directory.subscriber_in(asker.account.id, text) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber),
-                None => self.number_or_nobody(asker, text).await,
-            };
-        }
-        let uri = Uri::parse(&text.into()).map_err(|_| LocateFailure::BadAddress)?;
-        let user = uri.user_decoded().unwrap_or_default();
-        match uri.scheme {
-            Scheme::Tel => return self.number_or_nobody(asker, &user).await,
-            Scheme::Sip | Scheme::Sips => (),
-            Scheme::Other(_) => return Err(LocateFailure::BadAddress),
-        }
-        let host = uri.host_lower();
-        match self.directory.host(&host) {
-            Some(known) => match self.own(asker, &host, known.shared, &user) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber),
-                None => self.number_or_nobody(asker, &user).await,
-            },
-            None if may_leave => self.foreign(asker, &uri, text).await,
-            None => Err(LocateFailure::Barred),
+        let aim = self.view(asker).read(text);
+        self.aimed(now, asker, &aim, text.trim(), chosen).await
+    }
+
+    /// How addresses are read for this asker.
+    pub(crate) fn view<'a>(&'a self, asker: &'a Asker) -> Viewpoint<'a> {
+        Viewpoint {
+            directory: &self.directory,
+            settings: &self.settings,
+            account: asker.account.id,
+            home: asker.caller.as_ref().map(|caller| caller.domain.as_str()),
         }
     }
 
-    /// A name that many domains share is looked up in the caller's account first.
-    fn own(&self, asker: &Asker, host: &str, shared: bool, user: &str) -> Option<Arc<Subscriber>> {
-        let inside = if shared || self.is_domain_of(asker, host) {
-            self.directory.subscriber_in(asker.account.id, user)
-        } else {
-            None
-        };
-        let exact = || self.directory.subscriber(host, user);
-        if shared {
-            inside.or_else(exact)
-        } else {
-            exact().or(inside)
+    /// Finds what an address means; `chosen`: a document of the account names it, and not the caller.
+    pub(crate) async fn aimed(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        aim: &Aim,
+        text: &str,
+        chosen: bool,
+    ) -> Result<Located, LocateFailure> {
+        match aim {
+            Aim::Endpoint(subscriber) => self.endpoint(now, asker, subscriber),
+            // Strangers reach endpoints and nothing else: a trunk costs money. What an application dials is its account's.
+            Aim::Number(_) if !chosen && asker.caller.is_none() => Err(LocateFailure::NoTrunk),
+            Aim::Number(number) => self.number(asker, number, chosen).await,
+            Aim::Foreign if chosen => self.foreign(text).await,
+            Aim::Foreign => Err(LocateFailure::Barred),
+            // An application is called by who dials it, not by another call's leg.
+            Aim::Nobody | Aim::Application(_) => Err(LocateFailure::UnknownUser),
+            Aim::Unusable => Err(LocateFailure::BadAddress),
         }
     }
 
-    fn is_domain_of(&self, asker: &Asker, host: &str) -> bool {
-        asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| caller.domain == host)
-    }
-
-    async fn number_or_nobody(&self, asker: &Asker, text: &str) -> Result<Located, LocateFailure> {
-        match digits(text) {
-            Some(number) => self.trunk(asker, &number).await,
-            None => Err(LocateFailure::UnknownUser),
+    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
+    async fn number(
+        &self,
+        asker: &Asker,
+        number: &str,
+        chosen: bool,
+    ) -> Result<Located, LocateFailure> {
+        let dials = asker.caller.as_ref().filter(|_| !chosen);
+        let owners = [
+            Some(LimitOwner::Account(asker.account.id)),
+            dials.map(|caller| LimitOwner::Endpoint(caller.endpoint)),
+        ];
+        let mut owners = owners.into_iter().flatten();
+        if !owners.all(|owner| self.limits.may_dial(owner, number)) {
+            return Err(LocateFailure::PrefixLimit);
         }
+        self.trunk(asker, number).await
     }
 
-    fn endpoint(
+    pub(crate) fn endpoint(
         &self,
         now: Timestamp,
         asker: &Asker,
         subscriber: &Subscriber,
     ) -> Result<Located, LocateFailure> {
-        if let Some(caller) = &asker.caller {
-            let permissions = caller.permissions;
-            let allowed = if caller.account == subscriber.account {
-                permissions.same_domain
-            } else {
-                permissions.other_domains
-            };
-            if !allowed {
-                return Err(LocateFailure::Barred);
-            }
-        }
         let foreign = asker.account.id != subscriber.account;
         let admits = || {
             self.directory
@@ -132,37 +128,30 @@ impl Locator {
         if !subscriber.enabled {
             return Err(LocateFailure::Disabled);
         }
+        // vobiz-rest.md §2.8: the called endpoint's own flag counts whoever dials it.
         if !subscriber.permissions.voice {
-            return Err(LocateFailure::Barred);
+            return Err(LocateFailure::VoiceNotAllowed);
         }
         let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
-        let reach = self.location.reach(subscriber.endpoint, now);
+        let mut reach = self.location.reach(subscriber.endpoint, now);
         if reach.is_empty() {
             return Err(LocateFailure::NotRegistered);
         }
-        let calls_itself = asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        if subscriber.ring == Ring::Sequential {
+            reach.sort_by_key(|reach| std::cmp::Reverse(reach.q));
+        }
         let mut destinations = Vec::new();
+        let (mut rank, mut last) = (0, None);
         for reach in reach {
-            let Some(flow) = self.flow_to(&reach.contact, reach.flow) else {
+            let q = reach.q;
+            let Some(place) = self.place_of(asker, subscriber, &address, reach) else {
                 continue;
             };
-            // A phone that calls its own address does not ring itself.
-            if calls_itself && flow.remote == asker.source.remote {
-                continue;
+            if subscriber.ring == Ring::Sequential && last.is_some_and(|last| last != q) {
+                rank += 1;
             }
-            destinations.push(Place {
-                destination: Destination {
-                    flow,
-                    uri: reach.contact.into(),
-                    route: Vec::new(),
-                },
-                near: flow.remote.ip(),
-                to_value: format!("<{address}>").into(),
-                contact_user: subscriber.user.as_str().into(),
-            });
+            last = Some(q);
+            destinations.push(Place { rank, ..place });
             if subscriber.ring == Ring::Latest {
                 break;
             }
@@ -175,6 +164,60 @@ impl Locator {
             endpoint: u64::try_from(subscriber.endpoint).ok().map(EndpointId),
             shows_as: address,
         })
+    }
+
+    /// The place behind one binding; none where the call would come back to whoever makes it.
+    fn place_of(
+        &self,
+        asker: &Asker,
+        subscriber: &Subscriber,
+        address: &str,
+        reach: Reach,
+    ) -> Option<Place> {
+        let flow = self.flow_to(&reach.contact, reach.flow)?;
+        let calls_itself = asker
+            .caller
+            .as_ref()
+            .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        // A phone that calls its own address does not ring itself.
+        if calls_itself && flow.remote == asker.source.remote {
+            return None;
+        }
+        Some(Place {
+            destination: Destination {
+                flow,
+                uri: reach.contact.into(),
+                route: Vec::new(),
+            },
+            near: flow.remote.ip(),
+            to_value: format!("<{address}>").into(),
+            contact_user: subscriber.user.as_str().into(),
+            rank: 0,
+            trusted: self.is_trusted(flow.remote.ip()),
+        })
+    }
+
+    /// The place behind the binding of an endpoint that has this URI.
+    pub(crate) fn binding_of(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        subscriber: &Subscriber,
+        uri: &Uri,
+    ) -> Option<Place> {
+        let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
+        let is_it =
+            |contact: &str| Uri::parse(&contact.into()).is_ok_and(|contact| contact.same_as(uri));
+        let mut reach = self.location.reach(subscriber.endpoint, now).into_iter();
+        let reach = reach.find(|reach| is_it(&reach.contact))?;
+        self.place_of(asker, subscriber, &address, reach)
+    }
+
+    /// Whether a peer may know callers that want to be anonymous, and may name them (RFC 3325 §2).
+    pub(crate) fn is_trusted(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        let mut peers = self.settings.trusted_peers.iter();
+        peers.any(|network| network.contains(&address))
     }
 
     /// The flow that carries a call to a Contact; none leads to ourselves (S72).
@@ -193,19 +236,7 @@ impl Locator {
 
     /// A phone number goes to the account's trunk.
     async fn trunk(&self, asker: &Asker, number: &str) -> Result<Located, LocateFailure> {
-        if asker
-            .caller
-            .as_ref()
-            .is_some_and(|caller| !caller.permissions.phones)
-        {
-            return Err(LocateFailure::Barred);
-        }
-        // Strangers reach endpoints and nothing else: a trunk costs money.
-        let trunk = asker
-            .account
-            .trunk
-            .as_deref()
-            .filter(|_| asker.caller.is_some());
+        let trunk = asker.account.trunk.as_deref();
         let trunk = trunk.ok_or(LocateFailure::NoTrunk)?;
         let trunk = if trunk.contains(':') && trunk.starts_with("sip") {
             trunk.to_owned()
@@ -224,29 +255,21 @@ impl Locator {
         };
         let uri = format!("sip:{number}@{host}");
         Ok(Located {
-            destinations: vec![place(flow, &uri, number)],
+            destinations: vec![self.place(flow, &uri, number)],
             endpoint: None,
             shows_as: number.to_owned(),
         })
     }
 
-    async fn foreign(
-        &self,
-        asker: &Asker,
-        uri: &Uri,
-        text: &str,
-    ) -> Result<Located, LocateFailure> {
-        let caller = asker.caller.as_ref().ok_or(LocateFailure::Barred)?;
-        if !caller.permissions.other_domains {
-            return Err(LocateFailure::Barred);
-        }
+    async fn foreign(&self, text: &str) -> Result<Located, LocateFailure> {
+        let uri = &Uri::parse(&text.into()).map_err(|_| LocateFailure::BadAddress)?;
         let allowed = |address| egress::may_reach(&self.settings.egress, address);
         let flow = self
             .datagram_to(uri, allowed)
             .await
             .ok_or(LocateFailure::BadAddress)?;
         Ok(Located {
-            destinations: vec![place(flow, text, uri.user.as_deref().unwrap_or_default())],
+            destinations: vec![self.place(flow, text, uri.user.as_deref().unwrap_or_default())],
             endpoint: None,
             shows_as: text.to_owned(),
         })
@@ -272,18 +295,20 @@ impl Locator {
         }
         None
     }
-}
 
-fn place(flow: Flow, uri: &str, user: &str) -> Place {
-    Place {
-        destination: Destination {
-            flow,
-            uri: uri.into(),
-            route: Vec::new(),
-        },
-        near: flow.remote.ip(),
-        to_value: format!("<{uri}>").into(),
-        contact_user: Text::from(user),
+    fn place(&self, flow: Flow, uri: &str, user: &str) -> Place {
+        Place {
+            destination: Destination {
+                flow,
+                uri: uri.into(),
+                route: Vec::new(),
+            },
+            near: flow.remote.ip(),
+            to_value: format!("<{uri}>").into(),
+            contact_user: Text::from(user),
+            rank: 0,
+            trusted: self.is_trusted(flow.remote.ip()),
+        }
     }
 }
 

@@ -1,15 +1,21 @@
 //! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
-//! are (`locate`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
+//! are (`locate`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
+mod aim;
 pub(crate) mod callback;
+mod caller;
 pub mod dialect;
 mod egress;
 pub mod fetch;
 mod inbound;
+mod limits;
 mod live;
 pub(crate) mod locate;
 mod orphan;
+pub(crate) mod permission;
 mod record;
+mod redirect;
+mod script;
 mod stranger;
 mod task;
 
@@ -28,6 +34,7 @@ use tokio_util::task::TaskTracker;
 use crate::calls::callback::Outbox;
 use crate::calls::dialect::{AccountFacts, Dialects};
 use crate::calls::fetch::Fetcher;
+use crate::calls::limits::Limits;
 use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
@@ -55,6 +62,7 @@ pub(crate) struct Inner {
     fetcher: Fetcher,
     outbox: Outbox,
     live: Live,
+    limits: Limits,
     strangers: Strangers,
     tasks: TaskTracker,
     runtime: Handle,
@@ -80,6 +88,7 @@ impl Calls {
     /// Makes it; the tasks of calls run where this is called.
     pub(crate) fn new(parts: Parts) -> Self {
         let fetcher = Fetcher::new(Arc::clone(&parts.settings));
+        let limits = Limits::new(parts.directory.clone());
         Self(Arc::new(Inner {
             outbox: Outbox::new(
                 Arc::clone(&parts.settings),
@@ -92,9 +101,11 @@ impl Calls {
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,
+                limits: limits.clone(),
             },
             fetcher,
             live: Live::default(),
+            limits,
             strangers: Strangers::new(parts.settings.strangers_per_minute),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
@@ -165,6 +176,12 @@ impl Calls {
         {
             tracing::warn!(calls = self.live(), "calls did not end in time");
         }
+    }
+
+    /// Reads what accounts and endpoints have used today.
+    pub(crate) async fn load_limits(&self) -> Result<(), crate::Error> {
+        let now = self.0.clock.now();
+        Ok(self.0.limits.load(&self.0.store, &now).await?)
     }
 
     pub(crate) fn outbox(&self) -> Outbox {

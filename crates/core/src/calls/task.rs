@@ -18,6 +18,7 @@ use crate::calls::Inner;
 use crate::calls::callback;
 use crate::calls::dialect::DocumentError;
 use crate::calls::fetch::{FetchError, Fetcher, Refused};
+use crate::calls::limits::Ticket;
 use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::record::{self, Facts};
@@ -39,6 +40,7 @@ pub(crate) struct Task {
     pub(crate) facts: Facts,
     pub(crate) extra: serde_json::Value,
     pub(crate) asker: Asker,
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// Rows that travel together.
@@ -88,6 +90,7 @@ impl Task {
                 }));
             }
         }
+        self.ticket = None;
         self.calls.live.close(self.number);
         while waiting.write.join_next().await.is_some() {
             self.start_write(&mut waiting);
@@ -168,6 +171,9 @@ impl Task {
                     waiting.next.recorded.push(leg.leg);
                 }
                 Output::Cdr(cdr) => {
+                    if let (LegId::A, Some(ticket)) = (cdr.leg.leg, &self.ticket) {
+                        ticket.talked(&self.calls.clock.now(), cdr.duration);
+                    }
                     waiting
                         .next
                         .rows

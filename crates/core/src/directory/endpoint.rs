@@ -53,6 +53,8 @@ pub struct EndpointChange {
     pub application: Option<Option<Id>>,
     /// Whether it may do anything; off, its bindings go.
     pub enabled: Option<bool>,
+    /// Which of its bindings a call rings.
+    pub ring: Option<Ring>,
     /// What it may do.
     pub permissions: Option<Permissions>,
 }
@@ -177,7 +179,7 @@ impl Directory {
         self.view(endpoint)
     }
 
-    async fn own_endpoint(&self, account: Id, key: &Key) -> Result<Endpoint, Error> {
+    pub(super) async fn own_endpoint(&self, account: Id, key: &Key) -> Result<Endpoint, Error> {
         let found = match key {
             Key::Number(id) => self.0.store.endpoint(*id).await?,
             Key::Public(public_id) => self.0.store.endpoint_by_public_id(public_id).await?,
@@ -289,6 +291,7 @@ impl Directory {
     pub(super) async fn forget_endpoints(&self, endpoints: &[Id]) {
         for endpoint in endpoints {
             self.0.subscribers.remove(*endpoint);
+            self.forget_limit(*endpoint);
             let policies = &self.0.policies;
             policies.remove(store::PolicyScope::Endpoint, *endpoint);
         }
@@ -317,6 +320,9 @@ impl EndpointChange {
         }
         if let Some(enabled) = self.enabled {
             to.enabled = enabled;
+        }
+        if let Some(ring) = self.ring {
+            to.ring = ring;
         }
         if let Some(permissions) = self.permissions {
             to.permissions = permissions;

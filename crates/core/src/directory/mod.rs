@@ -12,6 +12,7 @@ mod domain;
 mod endpoint;
 mod id;
 mod number;
+mod limit;
 mod pace;
 mod policy;
 mod policy_index;
@@ -23,7 +24,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, RwLock as SyncRwLock};
 
 use dashmap::DashMap;
-use store::{Account, Application, Domain, Id, Number, Store};
+use store::{Account, Application, Domain, Id, Limit, LimitOwner, Number, Store};
 use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,7 @@ pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
 pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
+pub use limit::LimitChange;
 pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
@@ -99,6 +101,7 @@ struct Inner {
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
+    limits: DashMap<LimitOwner, Arc<Limit>>,
     policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
@@ -141,6 +144,7 @@ impl Directory {
             subscribers: Subscribers::default(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
+            limits: DashMap::new(),
             policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
@@ -169,6 +173,10 @@ impl Directory {
         inner
             .store
             .load_trunks(|trunk| drop(directory.remember_trunk(trunk)))
+            .await?;
+        inner
+            .store
+            .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
         inner
             .store

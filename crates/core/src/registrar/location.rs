@@ -42,6 +42,8 @@ pub struct Reach {
     pub contact: String,
     /// The flow that carries requests to it.
     pub flow: Flow,
+    /// Its preference in thousandths (RFC 3261 §20.10).
+    pub q: u16,
 }
 
 /// How to put back what was there before a change.
@@ -120,6 +122,7 @@ impl Location {
         live.filter(|held| held.reachable)
             .map(|held| Reach {
                 flow: flow_of(&held.binding),
+                q: held.binding.q,
                 contact: held.binding.contact,
             })
             .collect()

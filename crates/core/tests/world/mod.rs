@@ -356,7 +356,12 @@ impl Dialect for Words {
     fn document(&self, body: &[u8], _: Option<&str>, _: &str) -> Result<Document, DocumentError> {
         match body {
             b"<Response/>" => Ok(Document { verbs: Vec::new() }),
-            _ => Err(DocumentError::Xml("unknown".into())),
+            _ => match dialled(body) {
+                Some(dial) => Ok(Document {
+                    verbs: vec![call::Verb::Dial(dial)],
+                }),
+                None => Err(DocumentError::Xml("unknown".into())),
+            },
         }
     }
 
@@ -368,6 +373,32 @@ impl Dialect for Words {
             user_agent: "Offhook",
         }
     }
+}
+
+/// Reads `<Response><Dial>somebody</Dial></Response>`.
+fn dialled(body: &[u8]) -> Option<call::Dial> {
+    let text = std::str::from_utf8(body).ok()?;
+    let text = text.strip_prefix("<Response><Dial>")?;
+    let whom = text.strip_suffix("</Dial></Response>")?;
+    let target = call::Target {
+        kind: call::TargetKind::User(whom.to_owned()),
+        caller_id: None,
+        caller_name: None,
+        sip_headers: Vec::new(),
+    };
+    Some(call::Dial {
+        targets: vec![target],
+        timeout: Duration::from_secs(30),
+        time_limit: Duration::from_secs(3600),
+        caller_id: None,
+        caller_name: None,
+        action: None,
+        redirect: false,
+        callback: None,
+        sip_headers: Vec::new(),
+        early_media: false,
+        direct: false,
+    })
 }
 
 /// A request as a phone sends it; `serial` makes branch and CSeq.

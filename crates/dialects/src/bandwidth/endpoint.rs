@@ -14,6 +14,7 @@ use crate::bandwidth::domain::description;
 use crate::bandwidth::error::Refusal;
 use crate::bandwidth::page::Asked;
 use crate::http::{Fields, Input};
+use crate::ring;
 
 /// The largest page of this list.
 const PAGE: u64 = 1_000;
@@ -47,7 +48,7 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         // Without an application its calls are rejected; there is no default one.
         default_application: false,
         enabled: fields.flag("enabled")?.unwrap_or(true),
-        ring: Ring::All,
+        ring: ring::read(&fields)?.unwrap_or(Ring::All),
         permissions: Permissions::default(),
     };
     let view = caller
@@ -97,6 +98,7 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         password: password(&fields, PASSWORD.1)?,
         application: application(&caller, &fields).await?,
         enabled: fields.flag("enabled")?,
+        ring: ring::read(&fields)?,
         ..EndpointChange::default()
     };
     let id = view.endpoint.public_id;
@@ -169,6 +171,7 @@ fn object(view: &EndpointView) -> Value {
         "credentials",
         json!({ "realm": view.domain.realm, "username": endpoint.user }),
     );
+    ring::show(&mut object, "ringPolicy", endpoint.ring, Ring::All);
     Value::Object(object)
 }
 

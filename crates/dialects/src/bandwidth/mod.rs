@@ -7,6 +7,7 @@ mod domain;
 mod endpoint;
 mod error;
 mod number;
+mod limit;
 mod page;
 mod policy;
 mod registration;
@@ -69,6 +70,18 @@ pub fn routes() -> Vec<Route> {
             "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}",
             endpoint::delete,
         ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/limits",
+            limit::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/limits",
+            limit::update,
+        ),
+        Route::new(Method::GET, "/v1/users/{user_id}/limits", limit::retrieve),
+        Route::new(Method::POST, "/v1/users/{user_id}/limits", limit::update),
         Route::new(
             Method::POST,
             "/v1/users/{user_id}/applications",

@@ -12,6 +12,7 @@ use crate::http::{Fields, Input};
 use crate::plivo::auth::{Caller, decimal};
 use crate::plivo::error::Refusal;
 use crate::plivo::page::{listed, page};
+use crate::ring;
 
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
     let Input { fields, .. } = Input::read(request).await?;
@@ -38,7 +39,7 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
                 application,
                 default_application: true,
                 enabled: true,
-                ring: Ring::Latest,
+                ring: ring::read(&fields)?.unwrap_or(Ring::Latest),
                 permissions: Permissions::default(),
             },
         )
@@ -104,6 +105,7 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
             .map(check_password)
             .transpose()?,
         application: application(&fields)?,
+        ring: ring::read(&fields)?,
         ..EndpointChange::default()
     };
     let view = caller
@@ -171,6 +173,7 @@ fn object(caller: &Caller, view: &EndpointView) -> Map<String, Value> {
     put("sip_uri", json!(sip_uri(view)));
     put("sub_account", Value::Null);
     put("username", json!(endpoint.user));
+    ring::show(&mut object, "ring_policy", endpoint.ring, Ring::Latest);
     object
 }
 

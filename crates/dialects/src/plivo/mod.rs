@@ -8,6 +8,7 @@ mod callback;
 mod endpoint;
 mod error;
 mod number;
+mod limit;
 mod page;
 mod policy;
 mod registration;
@@ -80,6 +81,18 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/v1/Account/{auth_id}/Application/{app_id}",
             application::delete,
+        ),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Limit", limit::retrieve),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Limit", limit::update),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Limit",
+            limit::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Limit",
+            limit::update,
         ),
         Route::new(Method::GET, "/v1/Account/{auth_id}/Call", call::list),
         Route::new(

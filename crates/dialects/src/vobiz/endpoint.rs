@@ -9,6 +9,7 @@ use offhook_core::{Binding, Error, Flavor, HttpMethod, Id, Permissions, Ring};
 use serde_json::{Map, Value, json};
 
 use crate::http::{Fields, Input};
+use crate::ring;
 use crate::vobiz::auth::{Caller, decimal};
 use crate::vobiz::error::{NOT_VALID, REQUIRED, Refusal};
 use crate::vobiz::page::{listed, page};
@@ -46,6 +47,7 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
     {
         checks.refuse("sub_account", NOT_VALID);
     }
+    let ring = checks.take("ring_policy", ring_policy(&fields));
     let (Some(user), Some(password), Some(label), Some(application)) =
         (user, password, label, application)
     else {
@@ -63,7 +65,7 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         application: application.flatten(),
         default_application: true,
         enabled: true,
-        ring: Ring::Latest,
+        ring: ring.flatten().unwrap_or(Ring::Latest),
         permissions,
     };
     let view = caller
@@ -171,11 +173,13 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
     let mut permissions = view.endpoint.permissions;
     media_permissions(&mut checks, &fields, &mut permissions);
     locked(&mut checks, &caller, &fields, &view);
+    let ring = checks.take("ring_policy", ring_policy(&fields));
     checks.done()?;
     let change = EndpointChange {
         password: password.flatten(),
         label: label.flatten(),
         application: application.flatten(),
+        ring: ring.flatten(),
         permissions: (permissions != view.endpoint.permissions).then_some(permissions),
         ..EndpointChange::default()
     };
@@ -300,6 +304,7 @@ fn object(caller: &Caller, view: &EndpointView, alone: bool) -> Map<String, Valu
     put("allow_apps", json!(endpoint.permissions.apps));
     put("created_at", json!(zulu(endpoint.created)));
     put("updated_at", json!(zulu(endpoint.updated)));
+    ring::show(&mut object, "ring_policy", endpoint.ring, Ring::Latest);
     object
 }
 
@@ -452,6 +457,10 @@ fn application(fields: &Fields) -> Result<Option<Option<Id>>, &'static str> {
     decimal(&text)
         .map(|id| Some(Some(id)))
         .ok_or("Application not found")
+}
+
+fn ring_policy(fields: &Fields) -> Result<Option<Ring>, &'static str> {
+    ring::read(fields).map_err(|_| NOT_VALID)
 }
 
 fn media_permissions(checks: &mut Checks, fields: &Fields, permissions: &mut Permissions) {

@@ -7,6 +7,7 @@ mod callback;
 mod endpoint;
 mod error;
 mod number;
+mod limit;
 mod page;
 mod policy;
 mod registration;
@@ -59,6 +60,18 @@ pub fn routes() -> Vec<Route> {
                 Method::DELETE,
                 at("Application/{app_id}"),
                 application::delete,
+            ),
+            Route::new(Method::GET, at("Limit"), limit::retrieve),
+            Route::new(Method::POST, at("Limit"), limit::update),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Limit"),
+                limit::retrieve,
+            ),
+            Route::new(
+                Method::POST,
+                at("Endpoint/{endpoint_id}/Limit"),
+                limit::update,
             ),
             Route::new(Method::GET, at("Call"), call::list),
             Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),

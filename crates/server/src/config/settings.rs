@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use offhook_core::Settings;
-use offhook_core::settings::Egress;
+use offhook_core::settings::{Egress, Redirects};
 use sip::digest::Algorithm;
 
-use super::{Config, DigestAlgorithm};
+use super::{Config, DigestAlgorithm, RedirectRule};
 
 impl Config {
     /// What the core has to know; the listening addresses are added when they are bound.
@@ -31,6 +31,12 @@ impl Config {
             },
             bind_nonces: self.sip.bind_nonces,
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
+            redirects: match self.calls.redirects {
+                RedirectRule::Never => Redirects::Never,
+                RedirectRule::Own => Redirects::Own,
+                RedirectRule::All => Redirects::All,
+            },
+            trusted_peers: self.calls.trusted_peers.clone(),
             egress: Egress {
                 allow: self.egress.allow.clone(),
             },

@@ -55,7 +55,9 @@ impl Dialing {
 
     pub(super) fn hang_up_losers(&mut self, ctx: &mut Context, winner: LegId, b: LegId) {
         let lost = End::new(Cause::LostRace, HangupSource::Platform);
+        ctx.clear_timer(Timer::Turn);
         for callee in &mut self.callees {
+            callee.rest.clear();
             match &mut callee.state {
                 CalleeState::Calling { leg, attempts } if *leg == winner => {
                     for (id, _) in attempts.extract_if(.., |(id, _)| *id != b) {

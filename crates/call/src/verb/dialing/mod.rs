@@ -1,9 +1,10 @@
 //! A Dial that runs: voice-xml.md §4.6.
 //!
 //! All targets are looked up and called at once. A target is one leg with one attempt for each place where it can be
-//! reached. The first attempt that answers wins; the others are hung up at once, then the winner is joined with the
-//! caller: its description is read, the caller is answered like it, the two are bridged.
+//! reached, at once or rank after rank. The first attempt that answers wins; the others are hung up at once, then the
+//! winner is joined with the caller: its description is read, the caller is answered like it, the two are bridged.
 
+mod hunt;
 mod join;
 mod over;
 mod targets;
@@ -21,6 +22,7 @@ use crate::leg::{End, LegId};
 use crate::verb::dial::{Dial, Place, QueryId, Target};
 use crate::verb::{Event, Step};
 
+use hunt::Rest;
 use over::action_failed;
 
 /// Targets of one Dial; the rest is not called.
@@ -80,6 +82,8 @@ struct Callee {
     position: u16,
     state: CalleeState,
     refusal: Option<End>,
+    /// Places and redirects whose turn is still to come.
+    rest: Rest,
 }
 
 #[derive(Debug)]
@@ -135,6 +139,7 @@ impl Dialing {
                     position,
                     state,
                     refusal: None,
+                    rest: Rest::default(),
                 }
             })
             .collect();
@@ -200,6 +205,9 @@ impl Dialing {
                 },
             ) => {
                 ctx.attempt_gone(leg, Some(status.0));
+                if self.is_redirected(ctx, leg, status, response.as_ref()) {
+                    return Step::Continue;
+                }
                 let source = if response.is_some() {
                     HangupSource::Callee
                 } else {
@@ -226,6 +234,7 @@ impl Dialing {
                 self.lost(ctx, leg, End::of_session(&why, HangupSource::Callee))
             }
             (State::Ringing, Event::Deadline) => self.rang_long_enough(ctx),
+            (State::Ringing, Event::Turn) => self.turn(ctx),
             (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
                 Cause::InternalError,
                 HangupSource::Error,

@@ -19,6 +19,30 @@ impl Dialing {
             State::Asking { .. } | State::Over => return Step::Continue,
             _ => {}
         }
+        self.lose_early(ctx, id);
+        let found = self.callees.iter_mut().position(|callee| {
+            let CalleeState::Calling { attempts, .. } = &mut callee.state else {
+                return false;
+            };
+            let before = attempts.len();
+            attempts.retain(|(attempt, _)| *attempt != id);
+            attempts.len() < before
+        });
+        let Some((index, callee)) =
+            found.and_then(|index| Some((index, self.callees.get_mut(index)?)))
+        else {
+            return self.nobody_left(ctx);
+        };
+        callee.refusal = Some(end.better(callee.refusal));
+        if end.status.is_some_and(|status| status >= 600) {
+            // RFC 3261 §16.7 step 5: a refusal of this class speaks for the whole target.
+            callee.rest.clear();
+        }
+        self.settle(ctx, index)
+    }
+
+    /// The callee whose early media the caller hears is gone.
+    pub(super) fn lose_early(&mut self, ctx: &mut Context, id: LegId) {
         if self.early.as_ref().is_some_and(|early| early.b == id) {
             self.forget_early(ctx);
             if self.state == State::Ringing {
@@ -26,29 +50,6 @@ impl Dialing {
                 ctx.ring_a(Status::RINGING, None);
             }
         }
-        for callee in &mut self.callees {
-            let CalleeState::Calling { leg, attempts } = &mut callee.state else {
-                continue;
-            };
-            let before = attempts.len();
-            attempts.retain(|(attempt, _)| *attempt != id);
-            if attempts.len() == before {
-                continue;
-            }
-            let refusal = end.better(callee.refusal);
-            callee.refusal = Some(refusal);
-            if attempts.is_empty() {
-                if let (HangupSource::Callee, Some(status)) = (refusal.source, refusal.status) {
-                    // Of several attempts the refusal that counts is told.
-                    ctx.note_status(*leg, status);
-                }
-                ctx.end_leg(*leg, refusal);
-                callee.state = CalleeState::Over;
-                self.refusal = Some(refusal.better(self.refusal));
-            }
-            break;
-        }
-        self.nobody_left(ctx)
     }
 
     pub(super) fn nobody_left(&mut self, ctx: &mut Context) -> Step {
@@ -85,6 +86,7 @@ impl Dialing {
             if let CalleeState::Calling { leg, .. } = callee.state {
                 ctx.end_leg(leg, end);
             }
+            callee.rest.clear();
             callee.state = CalleeState::Over;
         }
     }
@@ -98,6 +100,7 @@ impl Dialing {
     ) -> Step {
         self.state = State::Over;
         ctx.clear_timer(Timer::Verb);
+        ctx.clear_timer(Timer::Turn);
         ctx.disconnect();
         ctx.last_dial = Some(end);
         let summary = DialSummary {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 use media::OfferOrAnswer;
-use sip::Status;
+use sip::{Header, Name, Status};
 
-use super::{CalleeState, Dialing, Early, EarlyStep, no_room};
-use crate::address::{custom_headers, from_value};
+use super::hunt::Rest;
+use super::{Callee, CalleeState, Dialing, Early, EarlyStep, no_room};
+use crate::address::{NONE, custom_headers, from_value};
 use crate::context::Context;
 use crate::leg::{Described, LegId, Wire};
 use crate::verb::dial::{Dial, LocateFailure, Located, QueryId, Target};
@@ -18,12 +19,15 @@ impl Dialing {
         query: QueryId,
         outcome: Result<Located, LocateFailure>,
     ) -> Step {
+        if let Some(index) = self.redirected(query) {
+            return self.follow(ctx, index, outcome);
+        }
         let room = self.room;
-        let Some(callee) = self
-            .callees
-            .iter_mut()
-            .find(|t| matches!(t.state, CalleeState::Locating(q) if q == query))
-        else {
+        let is_asked = |callee: &Callee| matches!(callee.state, CalleeState::Locating(asked) if asked == query);
+        let Some(index) = self.callees.iter().position(is_asked) else {
+            return Step::Continue;
+        };
+        let Some(callee) = self.callees.get_mut(index) else {
             return Step::Continue;
         };
         let Some(leg) = ctx.new_leg_id() else {
@@ -58,20 +62,12 @@ impl Dialing {
             self.refusal = Some(end.better(self.refusal));
             return self.nobody_left(ctx);
         }
-        let mut attempts = Vec::new();
-        for place in places.into_iter().take(room) {
-            let id = if attempts.is_empty() {
-                Some(leg)
-            } else {
-                ctx.new_leg_id()
-            };
-            let Some(id) = id else { break };
-            ctx.open_attempt(id, leg, Wire::Idle, place.near);
-            attempts.push((id, Some(place)));
-        }
-        self.room -= attempts.len();
-        callee.state = CalleeState::Calling { leg, attempts };
-        self.call_ready(ctx);
+        callee.rest = Rest::of(places, self.dial.timeout);
+        callee.state = CalleeState::Calling {
+            leg,
+            attempts: Vec::new(),
+        };
+        self.call_next(ctx, index);
         Step::Continue
     }
 
@@ -117,18 +113,31 @@ impl Dialing {
                 .caller_name
                 .as_deref()
                 .or(dial.caller_name.as_deref());
-            let from = from_value(
+            // RFC 3323 §4.2: who wants to be anonymous is, unless the document shows a number of its own.
+            let hidden = ctx.caller.anonymous && caller_id.is_none();
+            let asserted = from_value(
                 caller_id.unwrap_or(&ctx.caller.number_or_user),
                 name.unwrap_or(&ctx.caller.name),
                 &ctx.caller.domain,
             );
-            let headers = custom_headers(
+            let from = match hidden {
+                true => from_value(NONE, NONE, &ctx.caller.domain),
+                false => asserted.clone(),
+            };
+            let mut headers = custom_headers(
                 ctx.caller
                     .headers
                     .iter()
                     .chain(&dial.sip_headers)
                     .chain(&target.sip_headers),
             );
+            if place.trusted && caller_id != Some(NONE) {
+                // RFC 3325 §5: who is trusted learns who calls, and that others must not.
+                headers.push(Header::new(Name::PAssertedIdentity, asserted));
+                if hidden {
+                    headers.push(Header::new(Name::Privacy, "id"));
+                }
+            }
             ctx.invite(id, place, from, headers, sdp);
             return;
         }
