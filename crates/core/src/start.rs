@@ -11,7 +11,8 @@ use tokio_util::task::TaskTracker;
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
-use crate::trunks::TrunkStates;
+use crate::trunks::keep::Keeper;
+use crate::trunks::{TrunkStates, Trunks};
 use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
 
 /// How often expired bindings and nonces are removed.
@@ -79,6 +80,8 @@ impl Core {
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
+        let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
+        let trunks = Trunks::new(Arc::clone(&settings));
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -89,6 +92,7 @@ impl Core {
             media,
             dialects,
             clock: clock.clone(),
+            trunks: trunks.clone(),
         });
         calls.close_orphans().await?;
         calls.load_limits().await?;
@@ -101,13 +105,22 @@ impl Core {
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        let keeper = Keeper {
+            directory: directory.clone(),
+            states: trunks.states.clone(),
+            reach: trunks.reach.clone(),
+            requests: requests.clone(),
+            clock: clock.clone(),
+            shards,
+        };
+        tasks.spawn(keeper.run(stop.clone()));
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
-            trunks: TrunkStates::default(),
+            trunks: trunks.states,
             requests,
             settings,
             clock,

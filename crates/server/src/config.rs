@@ -416,7 +416,10 @@ impl Config {
         let code = &trunks.country_code;
         let is_digits = code.bytes().all(|digit| digit.is_ascii_digit());
         if !is_digits || code.len() > 3 || code.starts_with('0') {
-            return wrong("trunks.country_code", "it is one to three digits, the first not 0");
+            return wrong(
+                "trunks.country_code",
+                "it is one to three digits, the first not 0",
+            );
         }
         if self.sip.domains.is_empty() {
             return wrong(

@@ -29,6 +29,6 @@ pub use message::status::Status;
 pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
 pub use stack::{
-    Command, Config, Destination, Effort, EndReason, Event, InDialog, Input, Login, Outcome, Output,
-    Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
+    Command, Config, Destination, Effort, EndReason, Event, InDialog, Input, Login, Outcome,
+    Output, Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
 };

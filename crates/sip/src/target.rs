@@ -21,7 +21,7 @@ const MOST_TARGETS: usize = 16;
 const MOST_QUESTIONS: usize = 32;
 
 /// One place to try.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Target {
     /// How.
     pub transport: Transport,
@@ -208,7 +208,8 @@ impl Lookup {
                 mut found,
                 mut refused,
             } => {
-                if let (Some((transport, _)), Answer::Srv(records)) = (waiting.pop_front(), answer) {
+                if let (Some((transport, _)), Answer::Srv(records)) = (waiting.pop_front(), answer)
+                {
                     refused |= records.iter().any(|record| record.host.is_empty());
                     for record in in_order(records, rng) {
                         found.push_back((transport, record.host, record.port));
@@ -492,14 +493,21 @@ mod tests {
             assert_eq!(ladder(uri, None, &ALL), [target], "{uri}");
         }
         let wanted = Some(Transport::Tcp);
-        assert_eq!(ladder("sip:192.0.2.7", wanted, &ALL), ["TCP 192.0.2.7:5060"]);
+        assert_eq!(
+            ladder("sip:192.0.2.7", wanted, &ALL),
+            ["TCP 192.0.2.7:5060"]
+        );
     }
 
     #[test]
     fn a_port_or_a_transport_cuts_the_questions_short() {
         assert_eq!(
             ladder("sip:a.example:5062", None, &ALL),
-            ["A a.example", "UDP 192.0.2.1:5062", "UDP [2001:db8::1]:5062"]
+            [
+                "A a.example",
+                "UDP 192.0.2.1:5062",
+                "UDP [2001:db8::1]:5062"
+            ]
         );
         assert_eq!(
             ladder("sip:full.example;transport=udp", None, &ALL),
@@ -586,11 +594,21 @@ mod tests {
     fn what_cannot_be_reached_is_said_at_once() {
         for (uri, why) in [
             ("tel:1555", "neither a sip nor a sips URI"),
-            ("sip:a.example;transport=sctp", "a transport that cannot be used"),
-            ("sip:a.example;transport=tls", "a transport that cannot be used"),
+            (
+                "sip:a.example;transport=sctp",
+                "a transport that cannot be used",
+            ),
+            (
+                "sip:a.example;transport=tls",
+                "a transport that cannot be used",
+            ),
             ("sips:a.example", "a transport that cannot be used"),
         ] {
-            assert_eq!(ladder(uri, None, &[Transport::Udp, Transport::Tcp]), [why], "{uri}");
+            assert_eq!(
+                ladder(uri, None, &[Transport::Udp, Transport::Tcp]),
+                [why],
+                "{uri}"
+            );
         }
         assert_eq!(
             ladder("sips:a.example;transport=udp", None, &ALL),
@@ -619,9 +637,16 @@ mod tests {
             let ordered = in_order(records.clone(), &mut rng);
             let hosts: Vec<&str> = ordered.iter().map(|record| &*record.host).collect();
             assert_eq!((hosts.len(), hosts.last().copied()), (4, Some("late")));
-            *first.entry(hosts.first().map(|host| host.to_string())).or_insert(0) += 1;
+            *first
+                .entry(hosts.first().map(|host| host.to_string()))
+                .or_insert(0) += 1;
         }
-        let share = |host: &str| first.get(&Some(host.to_owned())).copied().unwrap_or_default();
+        let share = |host: &str| {
+            first
+                .get(&Some(host.to_owned()))
+                .copied()
+                .unwrap_or_default()
+        };
         assert!((6_700..7_200).contains(&share("most")), "{first:?}");
         assert!((2_700..3_200).contains(&share("third")), "{first:?}");
         assert!((1..300).contains(&share("none")), "{first:?}");

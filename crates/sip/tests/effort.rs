@@ -72,7 +72,10 @@ fn a_challenge_is_answered_in_the_same_call_and_the_dialog_counts_on() {
         let tag = |request: &Request| request.from().expect("From").tag();
         assert_eq!(tag(&second), tag(&first));
         assert_eq!(second.headers.all(&Name::Via).count(), 1);
-        assert_ne!(second.headers.get(&Name::Via), first.headers.get(&Name::Via));
+        assert_ne!(
+            second.headers.get(&Name::Via),
+            first.headers.get(&Name::Via)
+        );
         let bye = ladder.last_request(&Method::Bye);
         assert_eq!(bye.cseq().expect("CSeq").number, 3);
     }

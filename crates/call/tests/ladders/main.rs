@@ -10,3 +10,4 @@ mod races;
 mod redirect;
 mod reinvite;
 mod start;
+mod trunks;

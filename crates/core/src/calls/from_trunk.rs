@@ -6,12 +6,12 @@
 
 use std::sync::Arc;
 
-use call::{Caller, Now};
+use call::Caller;
 use sip::digest::Credentials;
-use sip::{Flow, Name, NameAddr, Request, Status, Uri};
+use sip::{Name, NameAddr, Request, Status};
 use store::{Account, Number, Trunk};
 
-use crate::calls::inbound::{Admitted, Refusal};
+use crate::calls::inbound::{Admitted, Arriving, Refusal};
 use crate::calls::locate::Asker;
 use crate::calls::{Inner, caller, script};
 use crate::trunks::e164;
@@ -30,15 +30,18 @@ impl Inner {
     /// Takes a call from a trunk, or refuses it. `None`: it is no trunk's.
     pub(super) fn admit_from_trunk(
         &self,
-        now: &Now,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
+        arriving: Arriving<'_>,
     ) -> Result<Option<Admitted>, Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri,
+            from,
+        } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
-        let (sign, candidates) = self.candidates(request, flow, uri, from);
+        let (sign, candidates) = self.candidates(arriving);
         if candidates.is_empty() {
             return match sign {
                 Sign::Network => Ok(None),
@@ -54,16 +57,24 @@ impl Inner {
         let called = called.unwrap_or_default();
         let Some((trunk, account, number)) = self.called_number(&candidates, &called) else {
             return match sign {
-                Sign::Network if self.directory.subscriber(&uri.host_lower(), &called).is_some() => {
+                Sign::Network
+                    if self
+                        .directory
+                        .subscriber(&uri.host_lower(), &called)
+                        .is_some() =>
+                {
                     Ok(None)
                 }
                 Sign::Network if e164::normalised(None, &called).is_none() => Ok(None),
                 _ => refuse(Status::NOT_FOUND, "Unknown number"),
             };
         };
-        self.prove_trunk(now, shard, request, flow, &sign, &trunk)?;
+        self.prove_trunk(arriving, &sign, &trunk)?;
         let Some(place) = self.trunks.states.take_call(trunk.id, trunk.max_calls) else {
-            tracing::info!(trunk = trunk.public_id, "a trunk has no place for one more call");
+            tracing::info!(
+                trunk = trunk.public_id,
+                "a trunk has no place for one more call"
+            );
             return refuse(Status::SERVICE_UNAVAILABLE, "Trunk is full");
         };
         let application = number
@@ -77,7 +88,7 @@ impl Inner {
         }
         let asserted = caller::asserted(request).filter(|_| trunk.trusted);
         let from = asserted.as_ref().unwrap_or(from);
-        let caller = self.caller_over(&account, &number, from, request, flow, uri);
+        let caller = self.caller_over(&account, &number, from, arriving);
         let flavor = application.flavor;
         let (script, ticket) = match self.counted(now, account.id, None) {
             Ok(ticket) => (script::of(&self.settings, &application, uri), Some(ticket)),
@@ -91,6 +102,7 @@ impl Inner {
                 account,
                 caller: None,
                 source: flow,
+                shown: String::new(),
             },
             caller,
             on_trunk: Some(place),
@@ -98,17 +110,20 @@ impl Inner {
     }
 
     /// The trunks that a call may be of, and how it shows that. Those that are off are left out.
-    fn candidates(
-        &self,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
-        from: &NameAddr,
-    ) -> (Sign, Vec<Arc<Trunk>>) {
+    fn candidates(&self, arriving: Arriving<'_>) -> (Sign, Vec<Arc<Trunk>>) {
+        let Arriving {
+            request,
+            flow,
+            uri,
+            from,
+            ..
+        } = arriving;
         let enabled = |trunk: &Arc<Trunk>| trunk.enabled;
         let source = flow.remote.ip();
         let hosts = [uri.host_lower(), from.uri.host_lower()];
-        let named = hosts.iter().find_map(|host| self.directory.trunk_of_host(host));
+        let named = hosts
+            .iter()
+            .find_map(|host| self.directory.trunk_of_host(host));
         if let Some(named) = named {
             let named = Some(named).filter(enabled);
             return (Sign::Realm, named.into_iter().collect());
@@ -133,7 +148,9 @@ impl Inner {
         let proofs = request.headers.all(&Name::ProxyAuthorization);
         let mut proofs = proofs.filter_map(|value| Credentials::parse(value).ok().flatten());
         let is_trunks = |realm: &str| {
-            let mut realms = near.iter().map(|trunk| self.directory.realm_of_trunk(trunk));
+            let mut realms = near
+                .iter()
+                .map(|trunk| self.directory.realm_of_trunk(trunk));
             realms.any(|known| known == realm)
         };
         if proofs.any(|proof| !is_trunks(&proof.realm)) {
@@ -166,13 +183,17 @@ impl Inner {
     /// A trunk with networks comes from them; one with inbound credentials proves them; one with neither does not come.
     fn prove_trunk(
         &self,
-        now: &Now,
-        shard: u8,
-        request: &Request,
-        flow: Flow,
+        arriving: Arriving<'_>,
         sign: &Sign,
         trunk: &Trunk,
     ) -> Result<(), Refusal> {
+        let Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            ..
+        } = arriving;
         let source = flow.remote.ip();
         let near = self.directory.trunks_with_address(source);
         let from_network = near.iter().any(|known| known.id == trunk.id)
@@ -204,10 +225,11 @@ impl Inner {
         account: &Account,
         number: &Number,
         from: &NameAddr,
-        request: &Request,
-        flow: Flow,
-        uri: &Uri,
+        arriving: Arriving<'_>,
     ) -> Caller {
+        let Arriving {
+            request, flow, uri, ..
+        } = arriving;
         let said = caller::of(request, flow, uri, from);
         let user = from.uri.user_decoded().unwrap_or_default();
         let calling = e164::normalised(self.locator.country(account), &user);

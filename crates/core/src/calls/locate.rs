@@ -13,7 +13,8 @@ use crate::calls::egress;
 use crate::calls::limits::Limits;
 use crate::directory::Subscriber;
 use crate::registrar::{Reach, datagram_target};
-use crate::{Directory, Location, Settings};
+use crate::trunks::{Trunks, e164};
+use crate::{Clock, Directory, Location, Settings};
 
 /// Who asks for a target.
 #[derive(Clone)]
@@ -24,6 +25,8 @@ pub(crate) struct Asker {
     pub(crate) caller: Option<Arc<Subscriber>>,
     /// Where its signalling comes from.
     pub(crate) source: Flow,
+    /// The caller ID that the target is to see, if it may.
+    pub(crate) shown: String,
 }
 
 /// The tables in which targets are found.
@@ -33,6 +36,8 @@ pub(crate) struct Locator {
     pub(crate) directory: Directory,
     pub(crate) location: Location,
     pub(crate) limits: Limits,
+    pub(crate) trunks: Trunks,
+    pub(crate) clock: Clock,
 }
 
 impl Locator {
@@ -45,7 +50,8 @@ impl Locator {
     ) -> Result<Located, LocateFailure> {
         let (text, chosen) = match target {
             TargetKind::Number(number) => {
-                let number = digits(number).ok_or(LocateFailure::BadAddress)?;
+                let number = e164::normalised(self.country(&asker.account), number);
+                let number = number.ok_or(LocateFailure::BadAddress)?;
                 return self.number(asker, &number, true).await;
             }
             TargetKind::User(text) => (text, true),
@@ -65,6 +71,7 @@ impl Locator {
             directory: &self.directory,
             settings: &self.settings,
             account: asker.account.id,
+            country: self.country(&asker.account),
             home: asker.caller.as_ref().map(|caller| caller.domain.as_str()),
         }
     }
@@ -91,7 +98,7 @@ impl Locator {
         }
     }
 
-    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
+    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunks.
     async fn number(
         &self,
         asker: &Asker,
@@ -107,7 +114,7 @@ impl Locator {
         if !owners.all(|owner| self.limits.may_dial(owner, number)) {
             return Err(LocateFailure::PrefixLimit);
         }
-        self.trunk(asker, number).await
+        self.over_trunks(asker, number).await
     }
 
     pub(crate) fn endpoint(
@@ -194,6 +201,7 @@ impl Locator {
             contact_user: subscriber.user.as_str().into(),
             rank: 0,
             trusted: self.is_trusted(flow.remote.ip()),
+            over: None,
         })
     }
 
@@ -232,33 +240,6 @@ impl Locator {
 
     fn is_ours(&self, address: SocketAddr) -> bool {
         is_own_address(&self.settings, address)
-    }
-
-    /// A phone number goes to the account's trunk.
-    async fn trunk(&self, asker: &Asker, number: &str) -> Result<Located, LocateFailure> {
-        let trunk = asker.account.trunk.as_deref();
-        let trunk = trunk.ok_or(LocateFailure::NoTrunk)?;
-        let trunk = if trunk.contains(':') && trunk.starts_with("sip") {
-            trunk.to_owned()
-        } else {
-            format!("sip:{trunk}")
-        };
-        let trunk = Uri::parse(&trunk.as_str().into()).map_err(|_| LocateFailure::NoTrunk)?;
-        // The operator set the trunk: it may be in a private network.
-        let flow = self
-            .datagram_to(&trunk, |_| true)
-            .await
-            .ok_or(LocateFailure::NoTrunk)?;
-        let host = match trunk.port {
-            Some(port) => format!("{}:{port}", trunk.host),
-            None => trunk.host.to_string(),
-        };
-        let uri = format!("sip:{number}@{host}");
-        Ok(Located {
-            destinations: vec![self.place(flow, &uri, number)],
-            endpoint: None,
-            shows_as: number.to_owned(),
-        })
     }
 
     async fn foreign(&self, text: &str) -> Result<Located, LocateFailure> {
@@ -308,6 +289,7 @@ impl Locator {
             contact_user: Text::from(user),
             rank: 0,
             trusted: self.is_trusted(flow.remote.ip()),
+            over: None,
         }
     }
 }

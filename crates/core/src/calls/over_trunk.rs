@@ -1,7 +1,6 @@
 //! A call to a phone number: over which trunks, in which order, and which number they are shown.
 
 use std::net::IpAddr;
-use std::time::Instant;
 
 use call::{LocateFailure, Located, OverTrunk, Place, Shown};
 use sip::{Effort, Text};
@@ -22,15 +21,14 @@ impl Locator {
         own.or(self.settings.country_code.as_deref())
     }
 
-    /// Finds the places that a number may be reached over; `wanted` is the caller ID that whoever dials wants shown.
-    pub(crate) async fn number(
+    /// Finds the places that a number may be reached over.
+    pub(crate) async fn over_trunks(
         &self,
-        now: Instant,
         asker: &Asker,
         number: &str,
-        wanted: &str,
     ) -> Result<Located, LocateFailure> {
-        let account = &asker.account;
+        let now = self.clock.now().instant;
+        let (account, wanted) = (&asker.account, asker.shown.as_str());
         let trunks = self.directory.enabled_trunks_of(account.id);
         let mut ways = route::ways(&trunks, number, &mut rand::rng());
         let had_ways = !ways.is_empty();
@@ -63,7 +61,12 @@ impl Locator {
         let has_given = given.is_some();
         if let Some(uri) = given {
             let hosts = [with_scheme(uri)];
-            for place in self.trunks.reach.of_hosts(now, &hosts, None, |_| true).await {
+            for place in self
+                .trunks
+                .reach
+                .of_hosts(now, &hosts, None, |_| true)
+                .await
+            {
                 let over = OverTrunk {
                     trunk: None,
                     shown: None,
@@ -110,7 +113,6 @@ impl Locator {
         Place {
             to_value: format!("<sip:{number}@{host}>").into(),
             destination,
-            others: Vec::new(),
             near,
             contact_user: Text::from(number),
             rank: 0,

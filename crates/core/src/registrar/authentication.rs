@@ -197,9 +197,9 @@ impl Authenticator {
         };
         let policy = self.0.directory.challenge_policy(&host);
         let challenge = |stale| {
-            Err(Box::new(self.challenge(
-                now, shard, request, flow, &host, policy, stale,
-            )))
+            Err(Box::new(
+                self.challenge(now, shard, request, flow, &host, policy, stale),
+            ))
         };
         let Some(credentials) = self.credentials(request, realm, policy.algorithm) else {
             return challenge(false);
@@ -251,8 +251,7 @@ impl Authenticator {
         }
         match (Uri::parse(uri), request.uri_parsed()) {
             (Ok(said), Ok(real)) => {
-                said.same_as(&real)
-                    || said.user.is_none() && self.is_ours(&said.host_lower())
+                said.same_as(&real) || said.user.is_none() && self.is_ours(&said.host_lower())
             }
             _ => false,
         }

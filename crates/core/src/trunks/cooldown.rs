@@ -71,7 +71,12 @@ mod tests {
         cooldown.failed(now, Transport::Udp, place, None);
         assert!(cooling(COOL / 2) && !cooling(COOL));
         assert!(!cooldown.is_cooling(now, Transport::Tcp, place));
-        cooldown.failed(now, Transport::Udp, place, Some(Duration::from_secs(86_400)));
+        cooldown.failed(
+            now,
+            Transport::Udp,
+            place,
+            Some(Duration::from_secs(86_400)),
+        );
         assert!(cooling(LONGEST / 2) && !cooling(LONGEST));
         cooldown.answered(Transport::Udp, place);
         assert!(!cooling(Duration::ZERO));

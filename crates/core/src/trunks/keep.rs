@@ -88,7 +88,8 @@ impl Keeper {
                 .collect();
             // Who is dropped here ends its task.
             kept.retain(|id, _| trunks.contains_key(id));
-            self.states.retain(|id| self.directory.trunk_by_id(id).is_some());
+            self.states
+                .retain(|id| self.directory.trunk_by_id(id).is_some());
             for (id, trunk) in trunks {
                 match kept.get(&id) {
                     Some(known) => {
@@ -208,7 +209,11 @@ impl Keeper {
     ) -> Duration {
         let mut wait = NO_PLACE;
         if places.is_empty() {
-            self.failed(trunk, None, "no address of its hosts can be used".to_owned());
+            self.failed(
+                trunk,
+                None,
+                "no address of its hosts can be used".to_owned(),
+            );
         }
         let mut places = places.iter();
         let mut place = places.next();
@@ -308,9 +313,7 @@ impl Keeper {
         let mut why = "no address of its hosts can be used".to_owned();
         let mut alive = false;
         for place in places {
-            let asked = self
-                .requests
-                .ask(self.shard(trunk), options(trunk, &place));
+            let asked = self.requests.ask(self.shard(trunk), options(trunk, &place));
             let outcome = tokio::time::timeout(PROBE, asked).await;
             let outcome = outcome.unwrap_or(Outcome::Timeout);
             self.note(&place, &outcome);

@@ -94,7 +94,10 @@ impl Reach {
                 }
             }
             if !found {
-                tracing::info!(host = text, "a trunk's host has no address that can be used");
+                tracing::info!(
+                    host = text,
+                    "a trunk's host has no address that can be used"
+                );
             }
         }
         // A stable sort: within each half the order stays.

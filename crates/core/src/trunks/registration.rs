@@ -161,7 +161,10 @@ fn number(response: &Response, name: &Name) -> Option<u32> {
 /// RFC 3261 §20.33: seconds, then perhaps a comment or parameters.
 pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
     let value = response.headers.get(&Name::RetryAfter)?;
-    let digits = value.trim().split(|letter: char| !letter.is_ascii_digit()).next()?;
+    let digits = value
+        .trim()
+        .split(|letter: char| !letter.is_ascii_digit())
+        .next()?;
     digits.parse().ok().map(Duration::from_secs)
 }
 
@@ -176,7 +179,7 @@ mod tests {
     const USER: &str = "tr-1";
 
     fn answer(status: u16, headers: &[(Name, &str)]) -> Outcome {
-        let request = Request::new(Method::Register, "sip:gw.example.net".into());
+        let request = Request::new(Method::Register, "sip:gw.example.net");
         let mut response = request.respond(Status(status));
         for (name, value) in headers {
             response.headers.push(name.clone(), *value);
@@ -193,7 +196,10 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let mut rng = rng();
         for (headers, given) in [
-            (vec![(Name::Contact, "<sip:tr-1@192.0.2.1>;expires=600")], 600),
+            (
+                vec![(Name::Contact, "<sip:tr-1@192.0.2.1>;expires=600")],
+                600,
+            ),
             (
                 vec![(
                     Name::Contact,
@@ -236,7 +242,10 @@ mod tests {
         };
         assert_eq!(ask("1800"), Next::Longer);
         for text in ["1800", "60", "90000", "soon"] {
-            assert!(matches!(ask(text), Next::Refused { status: 423, .. }), "{text}");
+            assert!(
+                matches!(ask(text), Next::Refused { status: 423, .. }),
+                "{text}"
+            );
         }
         assert_eq!(registering.expires, 1800);
     }
@@ -247,12 +256,12 @@ mod tests {
         let mut waits = |outcome: &Outcome| {
             let mut registering = Registering::new(3600);
             let waits: Vec<Duration> = (0..20)
-                .map(|_| {
-                    match registering.next(Timestamp::UNIX_EPOCH, outcome, USER, &mut rng) {
+                .map(
+                    |_| match registering.next(Timestamp::UNIX_EPOCH, outcome, USER, &mut rng) {
                         Next::Elsewhere { after, .. } | Next::Refused { after, .. } => after,
                         other => panic!("{other:?}"),
-                    }
-                })
+                    },
+                )
                 .collect();
             waits
         };
@@ -273,9 +282,8 @@ mod tests {
     fn a_success_begins_the_waits_anew() {
         let mut registering = Registering::new(3600);
         let mut rng = rng();
-        let mut next = |outcome: &Outcome| {
-            registering.next(Timestamp::UNIX_EPOCH, outcome, USER, &mut rng)
-        };
+        let mut next =
+            |outcome: &Outcome| registering.next(Timestamp::UNIX_EPOCH, outcome, USER, &mut rng);
         for _ in 0..10 {
             next(&Outcome::Timeout);
         }

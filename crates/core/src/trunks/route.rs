@@ -162,7 +162,10 @@ mod tests {
             assert_eq!(order.len(), 3);
             first[usize::try_from(order[0].0).expect("small")] += 1;
         }
-        assert!((2800..3200).contains(&first[1]) && first[3] == 0, "{first:?}");
+        assert!(
+            (2800..3200).contains(&first[1]) && first[3] == 0,
+            "{first:?}"
+        );
     }
 
     #[test]
@@ -179,7 +182,10 @@ mod tests {
             (with(15, "7"), "4420", "7"),
             (with(0, ""), "4420", "4420"),
         ] {
-            assert_eq!(order(&[trunk(1, vec![route])], number, 1), [(1, written.to_owned())]);
+            assert_eq!(
+                order(&[trunk(1, vec![route])], number, 1),
+                [(1, written.to_owned())]
+            );
         }
         let mut plain = Trunk::clone(&trunk(1, vec![with(0, "")]));
         plain.plus = false;

@@ -430,7 +430,10 @@ mod tests {
             ("[limits]\nfetch_seconds = 0\n", "limits.fetch_seconds"),
             ("[limits]\ncalls = 0\n", "limits.calls"),
             ("[trunks]\ndefault = \"gateway\"\n", "trunks.default"),
-            ("[trunks]\ndns_server = \"192.0.2.1\"\n", "trunks.dns_server"),
+            (
+                "[trunks]\ndns_server = \"192.0.2.1\"\n",
+                "trunks.dns_server",
+            ),
             ("[trunks]\ncountry_code = \"+44\"\n", "trunks.country_code"),
             ("[http]\npublic_url = \"httpx\"\n", "http.public_url"),
         ] {

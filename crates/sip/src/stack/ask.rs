@@ -10,7 +10,7 @@ use bytes::Bytes;
 use crate::stack::prove::{Login, MOST_PROOFS};
 use crate::stack::{Destination, Event, Output, Stack};
 use crate::transaction::layer::User;
-use crate::{Flow, Header, Method, Name, Request, Response, Status, Text};
+use crate::{Flow, Header, Method, Name, Request, Response, Text};
 
 /// Names a request: outside of a dialog, ours or one that is held; or inside a session. The layer above chooses it, but
 /// for [`SessionEvent::Requested`](crate::SessionEvent::Requested); outside of a dialog its top bits may say whose it is.

@@ -6,8 +6,8 @@
 mod ask;
 mod command;
 mod hold;
-pub(crate) mod prove;
 mod in_dialog;
+pub(crate) mod prove;
 mod receive;
 mod replace;
 pub(crate) mod wire;

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
-    Command, Config, Destination, Effort, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
-    Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack,
-    Status, Text, Transport,
+    Command, Config, Destination, Effort, Event, Flow, FlowId, Framing, Header, InDialog, Input,
+    Message, Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId,
+    Stack, Status, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
