@@ -161,7 +161,7 @@ fn a_silent_peer_has_failed_when_patience_ends_and_a_late_answer_is_hung_up() {
         6.000 < 200 (1 INVITE)
         6.000 > ACK sip:peer@192.0.2.9:5060
         6.000 > BYE sip:peer@192.0.2.9:5060
-        6.000 < 200 (1 BYE)",
+        6.000 < 200 (2 BYE)",
     );
     ladder.at(80.0);
     ladder.shows_nothing_left();

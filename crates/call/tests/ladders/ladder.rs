@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use call::{
     Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input,
-    LegId, Link, LocateFailure, Located, Now, Occasion, Output, Place, QueryId, Script, Shown,
-    Start, Target, TargetKind, Verb, leg_of,
+    LegId, Link, LocateFailure, Located, Now, Occasion, Output, OverTrunk, Place, QueryId, Script,
+    Shown, Start, Target, TargetKind, Verb, leg_of,
 };
 use jiff::Timestamp;
 use sip::{EndReason, Response, SessionEvent, Status, Text};

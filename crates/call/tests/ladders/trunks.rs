@@ -20,7 +20,7 @@ fn a_trunk_that_fails_gives_way_to_the_next_and_the_callee_may_ring_as_long_as_i
         .fails(1, 503)
         .at(2.0)
         .rings(2)
-        .at(40.0)
+        .at(29.0)
         .answers(2);
     call.reads(
         r#"
@@ -32,15 +32,15 @@ fn a_trunk_that_fails_gives_way_to_the_next_and_the_callee_may_ring_as_long_as_i
            1.000 > Invite(2, sip:15550123@192.0.2.21, "Alice" <sip:+15550100@gw.example>, "to 2 like A", X-PH-Tag: 7, P-Asserted-Identity: "Alice" <sip:+15550100@gw.example>)
            2.000 < Ringing(2, 180)
            2.000 > Ring(A, 180)
-          40.000 < Answered(2, "answer of 2")
-          40.000 > Record(1, sip:alice@d.example to sip:15550123@d.example, answered)
-          40.000 > Remote(2, Answer, "answer of 2")
-          40.000 < Accepted(2)
-          40.000 > MediaAnswer(A like 2)
-          40.000 < MediaAnswered(A)
-          40.000 > Bridge(A, 2)
-          40.000 > Record(A, sip:alice@d.example to bob, answered)
-          40.000 > Answer(A, "to A like 2")"#,
+          29.000 < Answered(2, "answer of 2")
+          29.000 > Record(1, sip:alice@d.example to sip:15550123@d.example, answered)
+          29.000 > Remote(2, Answer, "answer of 2")
+          29.000 < Accepted(2)
+          29.000 > MediaAnswer(A like 2)
+          29.000 < MediaAnswered(A)
+          29.000 > Bridge(A, 2)
+          29.000 > Record(A, sip:alice@d.example to bob, answered)
+          29.000 > Answer(A, "to A like 2")"#,
     );
 }
 
