@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
+use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
 use crate::trunks::keep::Keeper;
@@ -72,11 +73,13 @@ impl Core {
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
         let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            gruus.clone(),
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -86,6 +89,7 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
+            gruus,
             store,
             authenticator: authenticator.clone(),
             signalling,

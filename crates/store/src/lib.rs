@@ -20,6 +20,7 @@ mod page;
 mod policy;
 mod seal;
 mod trunk;
+mod sealer;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
@@ -36,6 +37,7 @@ pub use page::{Comparison, Match, Page, Paged};
 pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 pub use trunk::{Login, Route, Trunk};
+pub use sealer::Sealer;
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.
 pub type Id = i64;

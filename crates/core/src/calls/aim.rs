@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sip::{Scheme, Uri};
 use store::Id;
 
-use crate::directory::Subscriber;
+use crate::directory::{Device, Gruus, Subscriber};
 use crate::trunks::e164;
 use crate::{Directory, Settings};
 
@@ -31,6 +31,7 @@ pub(crate) enum Aim {
 pub(crate) struct Viewpoint<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) settings: &'a Settings,
+    pub(crate) gruus: &'a Gruus,
     /// Whose endpoints a name that many domains share is looked up among first.
     pub(crate) account: Id,
     /// The calling code of the country that numbers are dialled in.
@@ -69,6 +70,11 @@ impl Viewpoint<'_> {
         }
         match self.directory.host(&host) {
             None => Aim::Foreign,
+            Some(_) if let Some(Device::Sealed { endpoint, .. }) = self.gruus.read(uri) => {
+                // RFC 5627 §6.1: a GRUU that is no more is nobody's.
+                let subscriber = self.directory.subscriber_by_id(endpoint);
+                subscriber.map_or(Aim::Nobody, Aim::Endpoint)
+            }
             Some(known) => match self.own(&host, known.shared, &user) {
                 Some(subscriber) => Aim::Endpoint(subscriber),
                 None => self.number_or_nobody(&user),

@@ -191,6 +191,7 @@ impl Inner {
         let aim = Viewpoint {
             directory: &self.directory,
             settings: &self.settings,
+            gruus: &self.locator.gruus,
             account: account.id,
             country: self.locator.country(&account),
             home: Some(&subscriber.domain),
@@ -360,10 +361,9 @@ impl Inner {
                 caller,
             });
         }
-        let user = uri.user_decoded().unwrap_or_default();
         let Some(subscriber) = self
-            .directory
-            .subscriber(&host, &user)
+            .locator
+            .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
             return refuse(Status::NOT_FOUND, "");
@@ -381,6 +381,11 @@ impl Inner {
         };
         let (script, ticket) = match self.counted(now, account.id, None) {
             Ok(ticket) => {
+                // A GRUU goes on as it is: it is the device that is called (RFC 5627 §6.1).
+                let target = match uri.param("gr") {
+                    Some(_) => uri.to_string(),
+                    None => target,
+                };
                 let document = script::direct_dial(&self.settings, target);
                 let hangup = None;
                 (Script::Document { document, hangup }, Some(ticket))

@@ -5,6 +5,7 @@
 mod aim;
 pub(crate) mod callback;
 mod caller;
+mod device;
 pub mod dialect;
 pub(crate) mod egress;
 pub mod fetch;
@@ -43,6 +44,7 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::directory::Gruus;
 use crate::registrar::Authenticator;
 use crate::trunks::Trunks;
 use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
@@ -82,6 +84,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
     pub(crate) store: Store,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
@@ -111,6 +114,7 @@ impl Calls {
                 limits: limits.clone(),
                 trunks: parts.trunks.clone(),
                 clock: parts.clock.clone(),
+                gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),

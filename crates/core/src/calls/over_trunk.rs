@@ -113,6 +113,7 @@ impl Locator {
         Place {
             to_value: format!("<sip:{number}@{host}>").into(),
             destination,
+            others: Vec::new(),
             near,
             contact_user: Text::from(number),
             rank: 0,

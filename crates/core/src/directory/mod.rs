@@ -10,6 +10,7 @@ mod application;
 mod call;
 mod domain;
 mod endpoint;
+mod gruu;
 mod id;
 mod limit;
 mod number;
@@ -46,6 +47,7 @@ pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 pub use trunk::{MAX_TRUNKS, TrunkChange};
 
+pub(crate) use gruu::{Device, Gruus};
 use pace::Pace;
 use policy_index::PolicyIndex;
 use subscriber::Subscribers;
