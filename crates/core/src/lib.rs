@@ -7,6 +7,7 @@ pub mod calls;
 mod clock;
 pub mod directory;
 pub mod error;
+pub mod guard;
 mod handles;
 pub mod registrar;
 pub mod requests;
@@ -28,6 +29,7 @@ pub use directory::{
     Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
+pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;

@@ -14,7 +14,9 @@ use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
 use crate::trunks::keep::Keeper;
 use crate::trunks::{TrunkStates, Trunks};
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
+use crate::{
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -32,6 +34,8 @@ pub struct Core {
     pub uas: Uas,
     /// What is known of trunks.
     pub trunks: TrunkStates,
+    /// Who is not answered.
+    pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -72,13 +76,16 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let authenticator =
+            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
         let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
             gruus.clone(),
             signalling.clone(),
         ));
@@ -90,7 +97,8 @@ impl Core {
             directory: directory.clone(),
             location: location.clone(),
             gruus,
-            store,
+            store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -106,6 +114,7 @@ impl Core {
             Arc::clone(&registrar),
             calls.clone(),
             authenticator.clone(),
+            guard.clone(),
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
@@ -118,6 +127,11 @@ impl Core {
             shards,
         };
         tasks.spawn(keeper.run(stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
@@ -125,6 +139,7 @@ impl Core {
             calls,
             uas,
             trunks: trunks.states,
+            guard,
             requests,
             settings,
             clock,

@@ -75,6 +75,14 @@ country_code = ""
 patience_seconds = 5
 dns_server = ""
 
+[abuse]
+score = 10
+per_minute = 10
+silence_seconds = 60
+max_silence_seconds = 3600
+exempt = []
+scanners = "friendly-scanner|friendly-request|sipvicious|sundayddr|sipcli|sip-scan|pplsip|sipsak|iWar|VaxIPUserAgent"
+
 [limits]
 transactions = 500000
 calls = 10000
@@ -114,6 +122,7 @@ pub struct Config {
     pub plivo: Plivo,
     /// See the section.
     pub trunks: Trunks,
+    pub abuse: Abuse,
     /// See the section.
     pub limits: Limits,
 }
@@ -305,6 +314,28 @@ pub struct Trunks {
     /// The DNS server that hosts of trunks are looked up with (RFC 3263: NAPTR, SRV, A, AAAA), as `address:port`. Empty: those
     /// that the operating system names.
     pub dns_server: String,
+/// Attackers: guessers of passwords, scanners, callers of nobody. What a source address (IPv6: its /64 network) does wrong
+/// adds to its score, and time takes it off. A source whose score is too high gets no answer to any request outside of a
+/// dialog for a while, in silence; phones that are registered from there are served all the same. Each user who proves a
+/// password from an address adds to the patience with it, up to 64 of them. What is in force is kept over a restart.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abuse {
+    /// Points at which a source is silenced. A wrong password, an unknown user or a domain that is not served here is one
+    /// point, a call from outside to nobody a half, a malformed message a fifth, a challenge that is never answered a
+    /// tenth. 0 silences nobody.
+    pub score: u32,
+    /// Points that a source loses in a minute.
+    pub per_minute: u32,
+    /// Seconds that the first silence lasts; each one in a row lasts twice as long as the one before.
+    pub silence_seconds: u64,
+    /// Seconds that a silence lasts at most.
+    pub max_silence_seconds: u64,
+    /// Networks that are never scored, in CIDR notation. `offhook dev` exempts loopback.
+    pub exempt: Vec<IpNet>,
+    /// User agents that are silenced at once: alternatives divided by `|`, found anywhere in the User-Agent value, in
+    /// upper or lower case.
+    pub scanners: String,
 }
 
 /// Limits: each is answered with the right status when it is reached.

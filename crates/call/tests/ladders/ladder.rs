@@ -195,6 +195,7 @@ impl Ladder {
                 contact_user: Text::from_static("offhook"),
                 rank: 0,
                 trusted: false,
+                over: None,
             }],
             endpoint: None,
             shows_as: format!("sip:{name}@d.example"),

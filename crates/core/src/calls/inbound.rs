@@ -10,7 +10,6 @@ use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now
 use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
 use store::{Account, Application, LimitOwner};
 
-use crate::Decision;
 use crate::calls::aim::{Aim, Viewpoint};
 use crate::calls::limits::Ticket;
 use crate::calls::locate::{Asker, is_own_address};
@@ -22,6 +21,7 @@ use crate::calls::{Calls, Inner, caller, script};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
 use crate::trunks::OnTrunk;
+use crate::{Decision, Offence};
 
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: &str = "5";
@@ -320,6 +320,8 @@ impl Inner {
         let host = uri.host_lower();
         let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
         if !calls_application && self.directory.host(&host).is_none() {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return refuse(Status::FORBIDDEN, "No relay");
         }
         if !self.strangers.admit(now.instant, flow.remote.ip()) {
@@ -361,18 +363,24 @@ impl Inner {
                 caller,
             });
         }
+        // Who does not exist and who is not to be called from outside are the same to a stranger.
+        let nobody = || {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::NobodyCalled);
+            refuse(Status::NOT_FOUND, "")
+        };
         let Some(subscriber) = self
             .locator
             .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
-            return refuse(Status::NOT_FOUND, "");
+            return nobody();
         };
         let account = self.directory.account(subscriber.account);
         let account: Option<Arc<Account>> =
             account.filter(|account| account.enabled && account.allow_external_callers);
         let Some(account) = account.filter(|_| subscriber.permissions.voice) else {
-            return refuse(Status::FORBIDDEN, "No calls from outside");
+            return nobody();
         };
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {

@@ -47,7 +47,7 @@ use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
 use crate::registrar::Authenticator;
 use crate::trunks::Trunks;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -60,6 +60,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -86,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) location: Location,
     pub(crate) gruus: Gruus,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -129,6 +131,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,

@@ -15,7 +15,7 @@ use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Change, Held, Location, transport_of};
 use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
-use crate::{Decision, Directory, Settings, Signalling};
+use crate::{Decision, Directory, Guard, Offence, Settings, Signalling};
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    guard: Guard,
     answers: Answers,
     signalling: Signalling,
 }
@@ -35,6 +36,7 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        guard: Guard,
         gruus: Gruus,
         signalling: Signalling,
     ) -> Self {
@@ -44,6 +46,7 @@ impl Registrar {
             directory,
             location,
             authenticator,
+            guard,
             signalling,
         }
     }
@@ -74,6 +77,8 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
