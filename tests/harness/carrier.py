@@ -40,14 +40,12 @@ class Carrier:
         while self._open:
             try:
                 data, source = self.socket.recvfrom(65536)
-            except OSError:
+                message = Message(data, source) if data.strip() else None
+                if message and message.status is None:
+                    self.requests.append(message)
+                    self._handle(message)
+            except OSError:  # The test is over.
                 return
-            if not data.strip():
-                continue
-            message = Message(data, source)
-            if message.status is None:
-                self.requests.append(message)
-                self._handle(message)
 
     def _send(self, request, status, body="", extra="", tag="carrier"):
         contact = f"<sip:carrier@{self.host}>"

@@ -122,6 +122,7 @@ pub struct Config {
     pub plivo: Plivo,
     /// See the section.
     pub trunks: Trunks,
+    /// See the section.
     pub abuse: Abuse,
     /// See the section.
     pub limits: Limits,
@@ -314,6 +315,8 @@ pub struct Trunks {
     /// The DNS server that hosts of trunks are looked up with (RFC 3263: NAPTR, SRV, A, AAAA), as `address:port`. Empty: those
     /// that the operating system names.
     pub dns_server: String,
+}
+
 /// Attackers: guessers of passwords, scanners, callers of nobody. What a source address (IPv6: its /64 network) does wrong
 /// adds to its score, and time takes it off. A source whose score is too high gets no answer to any request outside of a
 /// dialog for a while, in silence; phones that are registered from there are served all the same. Each user who proves a
