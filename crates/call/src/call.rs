@@ -375,7 +375,9 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
-            SessionEvent::Responded { .. } | SessionEvent::Notified { .. } => {}
+            SessionEvent::Acknowledged { .. }
+            | SessionEvent::Responded { .. }
+            | SessionEvent::Notified { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {

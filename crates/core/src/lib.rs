@@ -7,11 +7,13 @@ pub mod calls;
 mod clock;
 pub mod directory;
 pub mod error;
+pub mod guard;
 mod handles;
 pub mod registrar;
 pub mod requests;
 pub mod settings;
 mod start;
+mod trunks;
 mod uas;
 
 pub use calls::Calls;
@@ -23,18 +25,22 @@ pub use directory::LimitChange;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, PolicyChange, PolicyOf, PolicyView,
+    Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
+pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
+pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::Limit;
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,
+    Transport, Trunk,
 };

@@ -9,9 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
+use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::requests;
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
+use crate::trunks::TrunkStates;
+use crate::{
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -27,6 +31,10 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
+    /// Who is not answered.
+    pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -67,12 +75,17 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let authenticator =
+            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
+        let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
+            gruus.clone(),
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -80,7 +93,9 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
-            store,
+            gruus,
+            store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -95,15 +110,23 @@ impl Core {
             Arc::clone(&registrar),
             calls.clone(),
             authenticator.clone(),
+            guard.clone(),
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
+            trunks: TrunkStates::default(),
+            guard,
             requests,
             settings,
             clock,

@@ -6,7 +6,7 @@ use sip::{Scheme, Uri};
 use store::Id;
 
 use crate::calls::locate::digits;
-use crate::directory::Subscriber;
+use crate::directory::{Device, Gruus, Subscriber};
 use crate::{Directory, Settings};
 
 /// Who is meant.
@@ -31,6 +31,7 @@ pub(crate) enum Aim {
 pub(crate) struct Viewpoint<'a> {
     pub(crate) directory: &'a Directory,
     pub(crate) settings: &'a Settings,
+    pub(crate) gruus: &'a Gruus,
     /// Whose endpoints a name that many domains share is looked up among first.
     pub(crate) account: Id,
     /// The domain of the endpoint that dials, when it is one.
@@ -67,6 +68,11 @@ impl Viewpoint<'_> {
         }
         match self.directory.host(&host) {
             None => Aim::Foreign,
+            Some(_) if let Some(Device::Sealed { endpoint, .. }) = self.gruus.read(uri) => {
+                // RFC 5627 §6.1: a GRUU that is no more is nobody's.
+                let subscriber = self.directory.subscriber_by_id(endpoint);
+                subscriber.map_or(Aim::Nobody, Aim::Endpoint)
+            }
             Some(known) => match self.own(&host, known.shared, &user) {
                 Some(subscriber) => Aim::Endpoint(subscriber),
                 None => number_or_nobody(&user),

@@ -10,7 +10,6 @@ use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now
 use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
 use store::{Account, Application, LimitOwner};
 
-use crate::Decision;
 use crate::calls::aim::{Aim, Viewpoint};
 use crate::calls::limits::Ticket;
 use crate::calls::locate::{Asker, is_own_address};
@@ -20,6 +19,7 @@ use crate::calls::task::Task;
 use crate::calls::{Calls, Inner, caller, script};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
+use crate::{Decision, Offence};
 
 /// Seconds after which a refused caller may try again.
 const RETRY_AFTER: &str = "5";
@@ -183,6 +183,7 @@ impl Inner {
         let aim = Viewpoint {
             directory: &self.directory,
             settings: &self.settings,
+            gruus: &self.locator.gruus,
             account: account.id,
             home: Some(&subscriber.domain),
         }
@@ -308,6 +309,8 @@ impl Inner {
         let host = uri.host_lower();
         let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
         if !calls_application && self.directory.host(&host).is_none() {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return refuse(Status::FORBIDDEN, "No relay");
         }
         if !self.strangers.admit(now.instant, flow.remote.ip()) {
@@ -316,6 +319,12 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
+        // Who does not exist and who is not to be called from outside are the same to a stranger.
+        let nobody = || {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::NobodyCalled);
+            refuse(Status::NOT_FOUND, "")
+        };
         // RFC 3325 §5: the word of a peer that the operator trusts about who calls; nobody else's.
         let trusted = self.locator.is_trusted(flow.remote.ip());
         let asserted = trusted.then(|| caller::asserted(request)).flatten();
@@ -328,7 +337,7 @@ impl Inner {
             // One that is not public is not told from one that does not exist.
             let id = uri.user_decoded().and_then(|user| user.parse().ok());
             let Some((account, application)) = self.called_application(id, None) else {
-                return refuse(Status::NOT_FOUND, "");
+                return nobody();
             };
             let flavor = application.flavor;
             let (script, ticket) = match self.counted(now, account.id, None) {
@@ -347,19 +356,18 @@ impl Inner {
                 caller,
             });
         }
-        let user = uri.user_decoded().unwrap_or_default();
         let Some(subscriber) = self
-            .directory
-            .subscriber(&host, &user)
+            .locator
+            .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
-            return refuse(Status::NOT_FOUND, "");
+            return nobody();
         };
         let account = self.directory.account(subscriber.account);
         let account: Option<Arc<Account>> =
             account.filter(|account| account.enabled && account.allow_external_callers);
         let Some(account) = account.filter(|_| subscriber.permissions.voice) else {
-            return refuse(Status::FORBIDDEN, "No calls from outside");
+            return nobody();
         };
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {
@@ -368,6 +376,11 @@ impl Inner {
         };
         let (script, ticket) = match self.counted(now, account.id, None) {
             Ok(ticket) => {
+                // A GRUU goes on as it is: it is the device that is called (RFC 5627 §6.1).
+                let target = match uri.param("gr") {
+                    Some(_) => uri.to_string(),
+                    None => target,
+                };
                 let document = script::direct_dial(&self.settings, target);
                 let hangup = None;
                 (Script::Document { document, hangup }, Some(ticket))
@@ -406,9 +419,5 @@ impl Inner {
 /// RFC 3261 §8.2.3: a body is a description that we can read, or there is none. Nothing else may pass for a call without
 /// an offer.
 fn is_description(request: &Request) -> bool {
-    let is_sdp = |kind: &sip::Text| {
-        let kind = kind.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case(SDP)
-    };
-    request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
+    request.body.is_empty() || request.sdp().is_some()
 }

@@ -9,10 +9,11 @@ use sip::{Destination, Flow, FlowId, Text, Transport, Uri};
 use store::{Account, LimitOwner, Ring};
 
 use crate::calls::aim::{Aim, Viewpoint};
-use crate::calls::egress;
+use crate::calls::device::Ways;
 use crate::calls::limits::Limits;
-use crate::directory::Subscriber;
-use crate::registrar::{Reach, datagram_target};
+use crate::calls::{device, egress};
+use crate::directory::{Device, Gruus, Subscriber};
+use crate::registrar::Reach;
 use crate::{Directory, Location, Settings};
 
 /// Who asks for a target.
@@ -33,6 +34,7 @@ pub(crate) struct Locator {
     pub(crate) directory: Directory,
     pub(crate) location: Location,
     pub(crate) limits: Limits,
+    pub(crate) gruus: Gruus,
 }
 
 impl Locator {
@@ -64,6 +66,7 @@ impl Locator {
         Viewpoint {
             directory: &self.directory,
             settings: &self.settings,
+            gruus: &self.gruus,
             account: asker.account.id,
             home: asker.caller.as_ref().map(|caller| caller.domain.as_str()),
         }
@@ -79,7 +82,11 @@ impl Locator {
         chosen: bool,
     ) -> Result<Located, LocateFailure> {
         match aim {
-            Aim::Endpoint(subscriber) => self.endpoint(now, asker, subscriber),
+            Aim::Endpoint(subscriber) => {
+                let uri = Uri::parse(&text.into()).ok();
+                let device = uri.and_then(|uri| self.gruus.read(&uri));
+                self.endpoint(now, asker, subscriber, device.as_ref())
+            }
             // Strangers reach endpoints and nothing else: a trunk costs money. What an application dials is its account's.
             Aim::Number(_) if !chosen && asker.caller.is_none() => Err(LocateFailure::NoTrunk),
             Aim::Number(number) => self.number(asker, number, chosen).await,
@@ -89,6 +96,15 @@ impl Locator {
             Aim::Nobody | Aim::Application(_) => Err(LocateFailure::UnknownUser),
             Aim::Unusable => Err(LocateFailure::BadAddress),
         }
+    }
+
+    /// Whose address a URI with a host of ours is: a user's name or a GRUU.
+    pub(crate) fn owner(&self, uri: &Uri) -> Option<Arc<Subscriber>> {
+        if let Some(Device::Sealed { endpoint, .. }) = self.gruus.read(uri) {
+            return self.directory.subscriber_by_id(endpoint);
+        }
+        let user = uri.user_decoded().unwrap_or_default();
+        self.directory.subscriber(&uri.host_lower(), &user)
     }
 
     /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
@@ -115,6 +131,7 @@ impl Locator {
         now: Timestamp,
         asker: &Asker,
         subscriber: &Subscriber,
+        device: Option<&Device>,
     ) -> Result<Located, LocateFailure> {
         let foreign = asker.account.id != subscriber.account;
         let admits = || {
@@ -133,7 +150,7 @@ impl Locator {
             return Err(LocateFailure::VoiceNotAllowed);
         }
         let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
-        let mut reach = self.location.reach(subscriber.endpoint, now);
+        let mut reach = self.location.reach_at(subscriber.endpoint, now, device);
         if reach.is_empty() {
             return Err(LocateFailure::NotRegistered);
         }
@@ -142,15 +159,13 @@ impl Locator {
         }
         let mut destinations = Vec::new();
         let (mut rank, mut last) = (0, None);
-        for reach in reach {
-            let q = reach.q;
-            let Some(place) = self.place_of(asker, subscriber, &address, reach) else {
-                continue;
-            };
+        for way in self.ways(asker, subscriber, reach) {
+            let q = way.q;
             if subscriber.ring == Ring::Sequential && last.is_some_and(|last| last != q) {
                 rank += 1;
             }
             last = Some(q);
+            let place = self.place_of(subscriber, &address, way);
             destinations.push(Place { rank, ..place });
             if subscriber.ring == Ring::Latest {
                 break;
@@ -166,35 +181,28 @@ impl Locator {
         })
     }
 
-    /// The place behind one binding; none where the call would come back to whoever makes it.
-    fn place_of(
-        &self,
-        asker: &Asker,
-        subscriber: &Subscriber,
-        address: &str,
-        reach: Reach,
-    ) -> Option<Place> {
-        let flow = self.flow_to(&reach.contact, reach.flow)?;
+    /// The ways to an endpoint's devices, without the one that whoever calls sits at.
+    fn ways(&self, asker: &Asker, subscriber: &Subscriber, reach: Vec<Reach>) -> Vec<Ways> {
         let calls_itself = asker
             .caller
             .as_ref()
             .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
         // A phone that calls its own address does not ring itself.
-        if calls_itself && flow.remote == asker.source.remote {
-            return None;
-        }
-        Some(Place {
-            destination: Destination {
-                flow,
-                uri: reach.contact.into(),
-                route: Vec::new(),
-            },
-            near: flow.remote.ip(),
+        let leads = |flow: &Flow| !(calls_itself && flow.remote == asker.source.remote);
+        device::devices(&self.settings, reach, leads)
+    }
+
+    fn place_of(&self, subscriber: &Subscriber, address: &str, way: Ways) -> Place {
+        let near = way.first.flow.remote.ip();
+        Place {
+            near,
+            destination: way.first,
+            others: way.others,
             to_value: format!("<{address}>").into(),
             contact_user: subscriber.user.as_str().into(),
             rank: 0,
-            trusted: self.is_trusted(flow.remote.ip()),
-        })
+            trusted: self.is_trusted(near),
+        }
     }
 
     /// The place behind the binding of an endpoint that has this URI.
@@ -210,7 +218,8 @@ impl Locator {
             |contact: &str| Uri::parse(&contact.into()).is_ok_and(|contact| contact.same_as(uri));
         let mut reach = self.location.reach(subscriber.endpoint, now).into_iter();
         let reach = reach.find(|reach| is_it(&reach.contact))?;
-        self.place_of(asker, subscriber, &address, reach)
+        let way = self.ways(asker, subscriber, vec![reach]).pop()?;
+        Some(self.place_of(subscriber, &address, way))
     }
 
     /// Whether a peer may know callers that want to be anonymous, and may name them (RFC 3325 §2).
@@ -218,16 +227,6 @@ impl Locator {
         let address = address.to_canonical();
         let mut peers = self.settings.trusted_peers.iter();
         peers.any(|network| network.contains(&address))
-    }
-
-    /// The flow that carries a call to a Contact; none leads to ourselves (S72).
-    fn flow_to(&self, contact: &str, flow: Flow) -> Option<Flow> {
-        if flow.id != FlowId::NONE {
-            return Some(flow);
-        }
-        let contact = Uri::parse(&contact.into()).ok()?;
-        let remote = datagram_target(&contact, flow.remote);
-        (!self.is_ours(remote)).then_some(Flow { remote, ..flow })
     }
 
     fn is_ours(&self, address: SocketAddr) -> bool {
@@ -303,6 +302,7 @@ impl Locator {
                 uri: uri.into(),
                 route: Vec::new(),
             },
+            others: Vec::new(),
             near: flow.remote.ip(),
             to_value: format!("<{uri}>").into(),
             contact_user: Text::from(user),

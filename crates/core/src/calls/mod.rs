@@ -4,13 +4,14 @@
 mod aim;
 pub(crate) mod callback;
 mod caller;
+mod device;
 pub mod dialect;
 mod egress;
 pub mod fetch;
 mod inbound;
 mod limits;
 mod live;
-mod locate;
+pub(crate) mod locate;
 mod orphan;
 pub(crate) mod permission;
 mod record;
@@ -39,8 +40,9 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::directory::Gruus;
 use crate::registrar::Authenticator;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -53,6 +55,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -76,7 +79,9 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -102,6 +107,7 @@ impl Calls {
                 directory: parts.directory.clone(),
                 location: parts.location,
                 limits: limits.clone(),
+                gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),
@@ -115,6 +121,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,

@@ -74,7 +74,7 @@ impl Locator {
                 if subscriber.account == asker.account.id
                     || by.is_some_and(|by| by.account == subscriber.account) =>
             {
-                self.endpoint(now, asker, subscriber)
+                self.endpoint(now, asker, subscriber, None)
             }
             _ if self.settings.redirects != Redirects::All => return None,
             _ => {

@@ -16,7 +16,7 @@ use crate::directory::{Host, Subscriber};
 use crate::registrar::capability::Capabilities;
 use crate::registrar::policy::{ChallengePolicy, is_enough, stronger};
 use crate::registrar::replay::{Fingerprint, Replays, Use};
-use crate::{Directory, Settings};
+use crate::{Directory, Guard, Offence, Settings};
 
 /// A user who proved the password.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub(crate) struct Authenticator(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
+    guard: Guard,
     nonces: Nonces,
     replays: Replays,
     capabilities: Capabilities,
@@ -64,7 +65,12 @@ pub(crate) fn seconds(now: &Now) -> u64 {
 
 impl Authenticator {
     /// Makes one whose nonces are sealed with `key`; those of another key are invented ones.
-    pub(crate) fn new(settings: Arc<Settings>, directory: Directory, key: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        directory: Directory,
+        guard: Guard,
+        key: [u8; 32],
+    ) -> Self {
         let nobody = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256]
             .map(|algorithm| digest::ha1(algorithm, b"", "", &key));
         Self(Arc::new(Inner {
@@ -76,6 +82,7 @@ impl Authenticator {
             nobody,
             settings,
             directory,
+            guard,
         }))
     }
 
@@ -106,6 +113,7 @@ impl Authenticator {
             challenge_with(stronger(policy.algorithm, shown), stale)
         };
         let Some(credentials) = self.credentials(request, &host.realm, policy.algorithm) else {
+            self.0.guard.challenged(now, flow.remote.ip());
             return challenge(false);
         };
         // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
@@ -134,6 +142,8 @@ impl Authenticator {
             realm,
         );
         let (Some(subscriber), true) = (subscriber, proved) else {
+            let source = flow.remote.ip();
+            self.0.guard.note(now, source, Offence::WrongCredentials);
             return challenge(false);
         };
         let nonce = match validity {
@@ -172,6 +182,9 @@ impl Authenticator {
             Use::Retransmission { pending } => Some(Pending(pending)),
             Use::Replay | Use::Forgotten => return challenge(true),
         };
+        self.0
+            .guard
+            .proved(now, flow.remote.ip(), subscriber.endpoint);
         Ok(Authenticated {
             subscriber,
             nonce,
