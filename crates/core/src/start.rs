@@ -91,7 +91,7 @@ impl Core {
         ));
         let requests = Requests::new(signalling.clone());
         let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
-        let trunks = Trunks::new(Arc::clone(&settings));
+        let trunks = Trunks::new(Arc::clone(&settings), signalling.dialer.clone());
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),

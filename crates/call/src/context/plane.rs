@@ -4,6 +4,7 @@ use bytes::Bytes;
 use media::OfferOrAnswer;
 
 use super::{CLOSE_LIMIT, Context, Heard, Timer};
+use crate::bridge::Party;
 use crate::call::Output;
 use crate::leg::{Asked, Attempt, Described, LegId, Media, Wire, leg_of};
 
@@ -44,9 +45,9 @@ impl Context {
     }
 
     /// Asks the plane for an offer to a leg.
-    pub(crate) fn make_offer(&mut self, id: LegId, like: Option<LegId>) {
+    pub(crate) fn make_offer(&mut self, id: LegId, like: Option<Party>) {
         let session = self.media_session(id);
-        let like = like.map(|like| self.media_session(like));
+        let like = like.map(|like| self.media_of(like));
         let Some(attempt) = self.use_media(id) else {
             return;
         };
@@ -60,9 +61,9 @@ impl Context {
     }
 
     /// Asks the plane for an answer to the offer of a leg.
-    pub(crate) fn make_answer(&mut self, id: LegId, like: Option<LegId>) {
+    pub(crate) fn make_answer(&mut self, id: LegId, like: Option<Party>) {
         let session = self.media_session(id);
-        let like = like.map(|like| self.media_session(like));
+        let like = like.map(|like| self.media_of(like));
         let Some(attempt) = self.use_media(id) else {
             return;
         };
@@ -77,13 +78,20 @@ impl Context {
             .is_none_or(|attempt| attempt.media != Media::Absent)
     }
 
-    pub(crate) fn relay(&mut self, b: LegId) {
-        let (a, b) = (self.media_session(LegId::A), self.media_session(b));
+    fn media_of(&self, party: Party) -> media::SessionId {
+        match party {
+            Party::Leg(id) => self.media_session(id),
+            Party::Other(session) => media::SessionId(session.0),
+        }
+    }
+
+    pub(crate) fn relay(&mut self, a: LegId, b: Party) {
+        let (a, b) = (self.media_session(a), self.media_of(b));
         self.media(media::Command::Bridge { a, b });
     }
 
-    pub(crate) fn stop_relay(&mut self) {
-        let session = self.media_session(LegId::A);
+    pub(crate) fn stop_relay(&mut self, a: LegId) {
+        let session = self.media_session(a);
         self.media(media::Command::Unbridge { session });
     }
 

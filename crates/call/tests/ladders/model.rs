@@ -707,8 +707,8 @@ impl World {
             to_value: Text::from_static("<sip:b@d>"),
             contact_user: Text::from_static("c"),
             rank: u16::from(host / 2),
-            trusted: host % 2 == 0,
-            over: (host % 3 == 0).then(|| Box::new(over_trunk())),
+            trusted: host.is_multiple_of(2),
+            over: host.is_multiple_of(3).then(|| Box::new(over_trunk())),
         };
         let destinations = (0..self.pick(4) as u8).map(|n| place(20 + n)).collect();
         Ok(Located {

@@ -15,7 +15,7 @@ const CUSTOM_HEADERS: [&str; 2] = ["X-PH-", "X-VH-"];
 /// What the INVITE itself says of the caller.
 pub(crate) fn of(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
     let user = from.uri.user_decoded().unwrap_or_default().into_owned();
-    let offer = (!request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
+    let offer = request.sdp().map(|sdp| Bytes::copy_from_slice(&sdp));
     Caller {
         from: match digits(&user) {
             Some(number) => number,

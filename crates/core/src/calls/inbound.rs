@@ -330,6 +330,12 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
+        // Who does not exist and who is not to be called from outside are the same to a stranger.
+        let nobody = || {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::NobodyCalled);
+            refuse(Status::NOT_FOUND, "")
+        };
         // RFC 3325 §5: the word of a peer that the operator trusts about who calls; nobody else's.
         let trusted = self.locator.is_trusted(flow.remote.ip());
         let asserted = trusted.then(|| caller::asserted(request)).flatten();
@@ -342,7 +348,7 @@ impl Inner {
             // One that is not public is not told from one that does not exist.
             let id = uri.user_decoded().and_then(|user| user.parse().ok());
             let Some((account, application)) = self.called_application(id, None) else {
-                return refuse(Status::NOT_FOUND, "");
+                return nobody();
             };
             let flavor = application.flavor;
             let (script, ticket) = match self.counted(now, account.id, None) {
@@ -363,12 +369,6 @@ impl Inner {
                 caller,
             });
         }
-        // Who does not exist and who is not to be called from outside are the same to a stranger.
-        let nobody = || {
-            self.guard
-                .note(now, flow.remote.ip(), Offence::NobodyCalled);
-            refuse(Status::NOT_FOUND, "")
-        };
         let Some(subscriber) = self
             .locator
             .owner(uri)
@@ -440,9 +440,5 @@ impl Inner {
 /// RFC 3261 §8.2.3: a body is a description that we can read, or there is none. Nothing else may pass for a call without
 /// an offer.
 fn is_description(request: &Request) -> bool {
-    let is_sdp = |kind: &sip::Text| {
-        let kind = kind.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case(SDP)
-    };
-    request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
+    request.body.is_empty() || request.sdp().is_some()
 }

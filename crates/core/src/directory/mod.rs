@@ -100,10 +100,10 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    limits: DashMap<LimitOwner, Arc<Limit>>,
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
-    limits: DashMap<LimitOwner, Arc<Limit>>,
     policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
@@ -144,9 +144,9 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            limits: DashMap::new(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
-            limits: DashMap::new(),
             policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
@@ -170,15 +170,15 @@ impl Directory {
             .await?;
         inner
             .store
+            .load_limits(|owner, limit| directory.remember_limit(owner, limit))
+            .await?;
+        inner
+            .store
             .load_numbers(|number| drop(directory.remember_number(number)))
             .await?;
         inner
             .store
             .load_trunks(|trunk| drop(directory.remember_trunk(trunk)))
-            .await?;
-        inner
-            .store
-            .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
         inner
             .store

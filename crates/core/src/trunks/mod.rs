@@ -13,7 +13,7 @@ mod state;
 
 use std::sync::Arc;
 
-use crate::Settings;
+use crate::{Dialer, Settings};
 
 pub use dns::Dns;
 
@@ -30,12 +30,13 @@ pub(crate) struct Trunks {
 }
 
 impl Trunks {
-    pub(crate) fn new(settings: Arc<Settings>) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, dialer: Dialer) -> Self {
         Self {
             states: TrunkStates::default(),
             reach: Reach {
                 dns: Dns::new(settings.dns_server),
                 cooldown: cooldown::Cooldown::default(),
+                dialer,
                 settings,
             },
         }

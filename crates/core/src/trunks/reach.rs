@@ -7,7 +7,7 @@ use std::time::Instant;
 use sip::{Destination, Flow, FlowId, Transport, Uri};
 use store::Trunk;
 
-use crate::Settings;
+use crate::{Dial, Dialer, Settings};
 use crate::calls::egress;
 use crate::calls::locate::is_own_address;
 use crate::trunks::cooldown::Cooldown;
@@ -15,6 +15,8 @@ use crate::trunks::dns::Dns;
 
 /// Places of one trunk; more are not tried.
 const MOST: usize = 16;
+/// The transports that calls can leave by, the best first.
+const SUPPORTED: [Transport; 3] = [Transport::Udp, Transport::Tcp, Transport::Tls];
 
 /// Finds places; clones share what is behind it.
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ pub(crate) struct Reach {
     pub(crate) settings: Arc<Settings>,
     pub(crate) dns: Dns,
     pub(crate) cooldown: Cooldown,
+    pub(crate) dialer: Dialer,
 }
 
 /// One place of a trunk.
@@ -70,7 +73,7 @@ impl Reach {
             let Ok(uri) = Uri::parse(&text.as_str().into()) else {
                 continue;
             };
-            let targets = match self.dns.targets(&uri, wanted, &self.supported()).await {
+            let targets = match self.dns.targets(&uri, wanted, &SUPPORTED).await {
                 Ok(targets) => targets,
                 Err(error) => {
                     tracing::info!(host = text, %error, "a trunk's host cannot be used");
@@ -108,12 +111,15 @@ impl Reach {
         places
     }
 
-    /// The transports that calls can leave by, the best first.
-    fn supported(&self) -> Vec<Transport> {
-        vec![Transport::Udp]
-    }
-
-    fn flow(&self, _uri: &Uri, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+    fn flow(&self, uri: &Uri, transport: Transport, remote: SocketAddr) -> Option<Flow> {
+        if transport != Transport::Udp {
+            let host = uri.host.trim_start_matches('[').trim_end_matches(']');
+            return self.dialer.dial(Dial {
+                transport,
+                remote,
+                host: host.into(),
+            });
+        }
         let same_family = |own: &&SocketAddr| own.is_ipv4() == remote.is_ipv4();
         let local = self.settings.own_addresses.iter().find(same_family)?;
         Some(Flow {

@@ -195,6 +195,8 @@ pub struct Config {
     pub max_transactions: usize,
     /// Sessions alive at once; more are refused with 503.
     pub max_sessions: usize,
+    /// The session interval that we ask for, in seconds, at least 90 (RFC 4028 §4); zero: we ask for none.
+    pub session_interval: u32,
     /// Value of Server and User-Agent.
     pub product: Text,
 }
@@ -209,6 +211,7 @@ impl Config {
             t4: Duration::from_secs(5),
             max_transactions: 100_000,
             max_sessions: 20_000,
+            session_interval: 1_800,
             product: Text::from_static("Offhook"),
         }
     }
@@ -535,6 +538,11 @@ pub enum SessionEvent {
     Cancelled {
         /// Value of its Reason header (RFC 3326 §2).
         reason: Option<Text>,
+    },
+    /// The PRACK for a provisional answer of ours that made the first offer brought the answer (RFC 3262 §5).
+    Acknowledged {
+        /// The answer.
+        sdp: Bytes,
     },
     /// The ACK for our 2xx came.
     Confirmed {
