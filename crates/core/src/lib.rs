@@ -30,7 +30,7 @@ pub use directory::{
 };
 pub use error::{Barred, Error, Why};
 pub use guard::{Abuse, Guard, Offence};
-pub use handles::{Closed, MediaHandle, Signalling};
+pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};

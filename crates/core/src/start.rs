@@ -166,6 +166,12 @@ impl Core {
         self.registrar.flow_closed(flow);
     }
 
+    /// Whether a stream connection is one that a phone is reached by: it has a live binding.
+    pub fn flow_in_use(&self, flow: FlowId) -> bool {
+        let now = self.clock.now().wall;
+        self.registrar.location().is_bound_to(flow, now)
+    }
+
     /// Counts the endpoints that have bindings, those that just expired included.
     pub fn bindings(&self) -> usize {
         self.registrar.location().count()

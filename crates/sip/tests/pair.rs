@@ -318,6 +318,7 @@ impl Run {
                     self.write(side, "*", &format!("{event:?}"));
                     self.hear(side, event);
                 }
+                Output::Keep(_) | Output::Release(_) => {}
                 Output::Handoff { .. } if self.damages => {}
                 Output::Handoff { .. } => self.broken = Some("handed off".into()),
             }

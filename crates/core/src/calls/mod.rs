@@ -110,6 +110,7 @@ impl Calls {
                 parts.clock.clone(),
             ),
             locator: Locator {
+                dialer: parts.signalling.dialer.clone(),
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,

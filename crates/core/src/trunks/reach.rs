@@ -7,11 +7,11 @@ use std::time::Instant;
 use sip::{Destination, Flow, FlowId, Transport, Uri};
 use store::Trunk;
 
-use crate::{Dial, Dialer, Settings};
 use crate::calls::egress;
 use crate::calls::locate::is_own_address;
 use crate::trunks::cooldown::Cooldown;
 use crate::trunks::dns::Dns;
+use crate::{Dial, Dialer, Settings};
 
 /// Places of one trunk; more are not tried.
 const MOST: usize = 16;

@@ -10,6 +10,7 @@ use crate::message::validate::{self, Judged};
 use crate::stack::replace::Unreplaceable;
 use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
+use crate::stun;
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{ClientKey, MergeKey, ServerKey, Token};
 use crate::transaction::layer::{Machine, TransactionId, User};
@@ -25,6 +26,13 @@ impl Stack {
             .iter()
             .all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0))
         {
+            return;
+        }
+        // RFC 5626 §4.4.2: on datagrams, and without a trace in anything else.
+        if flow.transport == Transport::Udp && stun::is_stun(&bytes) {
+            if let Some(answer) = stun::answer(&bytes, flow.remote) {
+                self.wire.send(flow, answer);
+            }
             return;
         }
         let framing = match flow.transport {
