@@ -173,7 +173,7 @@ async fn an_endpoint_without_voice_is_not_rung_whoever_calls() {
     let (status, _, row) = refused(&mut world, "alice", &address("mute"), 9).await;
     assert_eq!((status, row.cause_code), (403, Some(2110)));
     let call = invite(STRANGER, &address("mute"), 10);
-    assert_eq!(world.send(&call, udp(5062)).await.status(), 403);
+    assert_eq!(world.send(&call, udp(5062)).await.status(), 404);
 }
 
 #[tokio::test]
