@@ -65,23 +65,8 @@ pub enum Occasion {
     DialEnded(DialSummary),
     /// Something happened to a leg that a Dial made: its callback URL.
     DialLeg(Box<DialLeg>),
-    /// Somebody wants to transfer a side of the call: the transfer URL.
-    Transfer(TransferAsked),
     /// The caller's leg is over: the hangup URL.
     Hangup(Box<Cdr>),
-}
-
-/// Who wants to transfer whom, where.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TransferAsked {
-    /// The leg that sent REFER.
-    pub by: Option<Uuid>,
-    /// Its peer.
-    pub kept: Option<Uuid>,
-    /// The Refer-To URI.
-    pub to: String,
-    /// Whether the target is a call that the transferor has already (RFC 5589 §7).
-    pub attended: bool,
 }
 
 /// How a Dial went: voice-xml.md §4.6, the action request.

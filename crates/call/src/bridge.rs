@@ -10,29 +10,17 @@ use sip::Status;
 use crate::call::Output;
 use crate::context::{Context, Heard};
 use crate::leg::{LegId, Wire};
-use crate::link::LinkMessage;
 
-/// Who talks with whom, and the exchange that runs.
+/// Who talks with the caller, and the exchange that runs.
 #[derive(Default, Debug)]
 pub(crate) struct Bridge {
-    /// Between whom the plane relays media.
-    relayed: Option<(LegId, Party)>,
-    /// Who talk.
-    peers: Option<(LegId, Party)>,
+    /// Whom the plane relays the caller's media to.
+    relayed: Option<LegId>,
+    /// Who talks with the caller.
+    peer: Option<LegId>,
     exchange: Exchange,
-    /// Who must be offered anew what its peer chose.
-    refresh: Option<LegId>,
-    /// Whether the other call's leg must be offered anew after that.
-    then_other: bool,
-}
-
-/// The other side of a leg.
-#[derive(Copy, Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Party {
-    /// A leg of the same call.
-    Leg(LegId),
-    /// A leg of another call.
-    Other(sip::SessionId),
+    /// The caller must be offered anew what its peer chose.
+    refresh: bool,
 }
 
 /// One offer and its answer on their way; `from` waits for the answer to its re-INVITE, `to` is asked.
@@ -60,72 +48,51 @@ enum Exchange {
 
 impl Context {
     /// Lets two legs talk.
-    pub(crate) fn connect(&mut self, a: LegId, b: Party) {
-        self.relay_once(a, b);
-        self.bridge.peers = Some((a, b));
+    pub(crate) fn connect(&mut self, b: LegId) {
+        self.relay_once(b);
+        self.bridge.peer = Some(b);
     }
 
-    /// Lets a leg talk with one of another call, which sees to the relay.
-    pub(crate) fn join_other(&mut self, a: LegId, b: sip::SessionId) {
-        self.bridge.relayed = None;
-        self.bridge.peers = Some((a, Party::Other(b)));
-    }
-
-    /// Relays media between two sides of which one does not talk yet.
-    pub(crate) fn relay_once(&mut self, a: LegId, b: Party) {
-        if self.bridge.relayed != Some((a, b)) {
-            self.bridge.relayed = Some((a, b));
-            self.relay(a, b);
+    /// Relays media between the caller and a leg that does not talk yet.
+    pub(crate) fn relay_once(&mut self, b: LegId) {
+        if self.bridge.relayed != Some(b) {
+            self.bridge.relayed = Some(b);
+            self.relay(b);
         }
     }
 
     /// Ends what [`Context::connect`] or [`Context::relay_once`] began.
     pub(crate) fn disconnect(&mut self) {
-        if let Some((a, _)) = self.bridge.relayed.take() {
-            self.stop_relay(a);
+        if self.bridge.relayed.take().is_some() {
+            self.stop_relay();
         }
-        self.bridge.peers = None;
-        self.bridge.refresh = None;
+        self.bridge.peer = None;
+        self.bridge.refresh = false;
     }
 
     /// The plane leaves a bridge with the session that it closes.
     pub(crate) fn relay_lost(&mut self, id: LegId) {
-        if is_between(self.bridge.relayed, id) {
+        if id == LegId::A || self.bridge.relayed == Some(id) {
             self.bridge.relayed = None;
         }
     }
 
-    pub(crate) const fn is_bridged(&self) -> bool {
-        self.bridge.peers.is_some()
+    pub(crate) const fn peer(&self) -> Option<LegId> {
+        self.bridge.peer
     }
 
-    /// Who talks with a leg.
-    pub(crate) fn peer_of(&self, id: LegId) -> Option<Party> {
-        match self.bridge.peers {
-            Some((a, b)) if id == a => Some(b),
-            Some((a, Party::Leg(b))) if id == b => Some(Party::Leg(a)),
+    fn peer_of(&self, id: LegId) -> Option<LegId> {
+        match self.bridge.peer {
+            Some(peer) if id == LegId::A => Some(peer),
+            Some(peer) if id == peer => Some(LegId::A),
             _ => None,
         }
     }
 
-    /// The leg of this call that talks with a leg.
-    pub(crate) fn own_peer_of(&self, id: LegId) -> Option<LegId> {
-        match self.peer_of(id) {
-            Some(Party::Leg(peer)) => Some(peer),
-            _ => None,
-        }
-    }
-
-    /// Offers a leg anew what its peer chose, as soon as no exchange runs.
-    pub(crate) fn refresh(&mut self, id: LegId) {
-        self.bridge.refresh = Some(id);
+    /// Offers the caller anew what its peer chose, as soon as no exchange runs.
+    pub(crate) fn refresh(&mut self) {
+        self.bridge.refresh = true;
         self.rest();
-    }
-
-    /// The same, and then the leg of the other call what this one chose.
-    pub(crate) fn refresh_both(&mut self, id: LegId) {
-        self.bridge.then_other = true;
-        self.refresh(id);
     }
 
     /// A re-INVITE came.
@@ -139,7 +106,7 @@ impl Context {
             self.refuse_reoffer(id, Status::REQUEST_PENDING);
             return;
         }
-        let peer = self.own_peer_of(id);
+        let peer = self.peer_of(id);
         match sdp {
             Some(sdp) => {
                 self.bridge.exchange = Exchange::Reading { from: id, to: peer };
@@ -147,7 +114,7 @@ impl Context {
             }
             None => {
                 self.bridge.exchange = Exchange::Proposing { from: id };
-                self.make_offer(id, self.peer_of(id));
+                self.make_offer(id, peer);
             }
         }
     }
@@ -204,7 +171,7 @@ impl Context {
                     from: Some(from),
                     to,
                 };
-                self.make_offer(to, Some(Party::Leg(from)));
+                self.make_offer(to, Some(from));
             }
             (Exchange::Reading { from, to: None }, Heard::Accepted) if from == id => {
                 self.answer_alone(from)
@@ -225,7 +192,7 @@ impl Context {
                 Heard::Accepted,
             ) if to == id => {
                 self.bridge.exchange = Exchange::Answering { from };
-                self.make_answer(from, Some(Party::Leg(to)));
+                self.make_answer(from, Some(to));
             }
             (Exchange::Applying { from: None, to }, Heard::Accepted) if to == id => {
                 self.finish_exchange()
@@ -239,10 +206,10 @@ impl Context {
                 self.answer_reoffer(from, sdp.clone());
             }
             (Exchange::Settling { from }, Heard::Accepted) if from == id => {
-                match self.own_peer_of(from) {
+                match self.peer_of(from) {
                     Some(to) => {
                         self.bridge.exchange = Exchange::Offering { from: None, to };
-                        self.make_offer(to, Some(Party::Leg(from)));
+                        self.make_offer(to, Some(from));
                     }
                     None => self.finish_exchange(),
                 }
@@ -271,9 +238,9 @@ impl Context {
     /// A leg is gone: whoever waited for it is answered by ourselves.
     pub(crate) fn exchange_lost(&mut self, id: LegId) {
         let exchange = self.bridge.exchange;
-        if is_between(self.bridge.peers, id) {
-            self.bridge.peers = None;
-            self.bridge.refresh = None;
+        if self.bridge.peer == Some(id) || id == LegId::A {
+            self.bridge.peer = None;
+            self.bridge.refresh = false;
         }
         match exchange {
             Exchange::Reading { from, .. }
@@ -333,9 +300,7 @@ impl Context {
 
     fn answer_alone(&mut self, from: LegId) {
         self.bridge.exchange = Exchange::Answering { from };
-        // Whoever talks with a leg of another call is answered like that leg.
-        let like = self.peer_of(from);
-        self.make_answer(from, like.filter(|like| matches!(like, Party::Other(_))));
+        self.make_answer(from, None);
     }
 
     fn give_up(&mut self, from: Option<LegId>, status: Status) {
@@ -351,19 +316,16 @@ impl Context {
     }
 
     fn rest(&mut self) {
-        if self.bridge.exchange != Exchange::Idle {
-            return;
-        }
-        if let Some(to) = self.bridge.refresh.take() {
-            if let Some(peer) = self.peer_of(to) {
-                self.bridge.exchange = Exchange::Offering { from: None, to };
-                self.make_offer(to, Some(peer));
-            }
-        } else if let Some((_, Party::Other(other))) =
-            self.bridge.peers.filter(|_| self.bridge.then_other)
+        if self.bridge.exchange == Exchange::Idle
+            && self.bridge.refresh
+            && let Some(peer) = self.bridge.peer
         {
-            self.bridge.then_other = false;
-            self.say(other, LinkMessage::Refresh);
+            self.bridge.refresh = false;
+            self.bridge.exchange = Exchange::Offering {
+                from: None,
+                to: LegId::A,
+            };
+            self.make_offer(LegId::A, Some(peer));
         }
     }
 
@@ -394,10 +356,6 @@ impl Context {
             self.outputs.push_back(Output::Sip(command));
         }
     }
-}
-
-fn is_between(pair: Option<(LegId, Party)>, id: LegId) -> bool {
-    pair.is_some_and(|(a, b)| a == id || b == Party::Leg(id))
 }
 
 const fn is_failure(heard: &Heard) -> bool {

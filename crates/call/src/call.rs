@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sip::{Refer, RequestId, SessionEvent, Status};
+use sip::{SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{AuthUser, Fetch, FetchFailure, FetchId, Notice};
@@ -13,9 +13,7 @@ use crate::cdr::{Cause, Cdr, HangupSource};
 use crate::command::Command;
 use crate::context::{Context, Heard, Timer};
 use crate::leg::{CallNumber, End, EndpointId, LegId, LegRecord, Wire};
-use crate::link::LinkMessage;
-use crate::script::{Reading, not_replaced};
-use crate::tail::{self, Course, Moving, Next, Tail, refer_of};
+use crate::script::Reading;
 use crate::verb::{Document, Event, Hangup, Link, LocateFailure, Located, QueryId, TargetKind};
 
 /// One moment, on the clock that never jumps and on the one that people read.
@@ -41,19 +39,6 @@ pub struct Start {
     pub script: Script,
     /// How long the caller may talk at most, by a limit of its account.
     pub allowance: Option<Duration>,
-    /// Asked before a side of the call is transferred; none: phones may.
-    pub transfer: Option<Link>,
-    /// For targets of transfers.
-    pub patience: Patience,
-}
-
-/// How long what no document says may take.
-#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
-pub struct Patience {
-    /// How long it rings.
-    pub ring: Duration,
-    /// How long the bridge lasts.
-    pub talk: Duration,
 }
 
 impl fmt::Debug for Start {
@@ -117,13 +102,6 @@ pub enum Script {
         /// Told of the end.
         hangup: Option<Link>,
     },
-    /// Takes the place of another call's leg (RFC 3891 §3).
-    Replace {
-        /// The session that is replaced.
-        session: sip::SessionId,
-        /// Told of the end.
-        hangup: Option<Link>,
-    },
     /// Refuses the caller, with a record.
     Refused {
         /// What the record says.
@@ -167,15 +145,6 @@ pub enum Input {
         /// The answer.
         outcome: Result<Located, LocateFailure>,
     },
-    /// A leg of another call says something to one of this call.
-    Link {
-        /// The leg that is meant.
-        leg: LegId,
-        /// Who says it.
-        from: sip::SessionId,
-        /// What.
-        message: LinkMessage,
-    },
     /// The row of this leg is on disk.
     Recorded(LegId),
     /// Somebody wants something of the call.
@@ -208,16 +177,6 @@ pub enum Output {
         /// The caller ID that the target is to see, if it may.
         shown: String,
     },
-    /// Say something to a leg of another call of the same account, as [`Input::Link`]; where there is none, answer
-    /// [`LinkMessage::Refused`] to [`LinkMessage::Ask`] and [`LinkMessage::Gone`] to the rest.
-    Link {
-        /// To whom.
-        to: sip::SessionId,
-        /// In whose name.
-        from: sip::SessionId,
-        /// What.
-        message: LinkMessage,
-    },
     /// Tell the customer's server.
     Notify(Notice),
     /// Insert or update the row of a leg, and say [`Input::Recorded`].
@@ -232,10 +191,6 @@ pub enum Output {
 pub struct Call {
     ctx: Context,
     reading: Reading,
-    /// A transfer that is not decided yet.
-    moving: Option<Moving>,
-    /// What the call goes on as once its script is out of its hands.
-    tail: Option<Tail>,
 }
 
 impl fmt::Debug for Call {
@@ -256,26 +211,16 @@ impl Call {
             caller,
             script,
             allowance,
-            transfer,
-            patience,
         } = start;
         let hangup = match &script {
             Script::Application { hangup, .. }
             | Script::Document { hangup, .. }
-            | Script::Replace { hangup, .. }
             | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
         ctx.allowance = allowance;
-        ctx.patience = patience;
-        ctx.set_transfer(transfer);
         let (reading, end) = Reading::start(&mut ctx, script);
-        let mut call = Self {
-            ctx,
-            reading,
-            moving: None,
-            tail: None,
-        };
+        let mut call = Self { ctx, reading };
         call.end_with(end);
         call.ctx.settle();
         call
@@ -292,15 +237,8 @@ impl Call {
             Input::LegRefused(leg) => self.on_refused(leg),
             Input::Media(event) => self.on_media(event),
             Input::Fetched { fetch, outcome } => {
-                match self.moving.take_if(|moving| moving.asks(fetch)) {
-                    Some(moving) => {
-                        let course = moving.answered(&mut self.ctx, outcome);
-                        self.take_course(course);
-                    }
-                    None => self.tell_script(Event::Fetched { fetch, outcome }),
-                }
+                self.tell_script(Event::Fetched { fetch, outcome })
             }
-            Input::Link { leg, from, message } => self.on_link(leg, from, message),
             Input::Located { query, outcome } => {
                 self.tell_script(Event::Located { query, outcome })
             }
@@ -350,21 +288,6 @@ impl Call {
                     Some(Status::REQUEST_TERMINATED),
                 );
             }
-            SessionEvent::Requested { id, wants, .. } => match refer_of(wants) {
-                Ok(refer) => self.refer(leg, id, refer),
-                Err(wants) => self.ctx.asked(leg, id, &wants),
-            },
-            SessionEvent::Found { request, replaced } => {
-                if let Some(moving) = self.moving.take() {
-                    let course = moving.found(&mut self.ctx, request, replaced);
-                    self.take_course(course);
-                }
-            }
-            SessionEvent::Ended { .. } | SessionEvent::Failed { .. }
-                if self.tail.is_some() || self.is_moved_by(leg) =>
-            {
-                self.left_after_script(leg, event);
-            }
             SessionEvent::Ended { why } if leg == LegId::A => {
                 self.caller_left(End::of_session(&why, HangupSource::Caller), None);
             }
@@ -377,9 +300,11 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
+            SessionEvent::Requested { id, wants, .. } => self.ctx.asked(leg, id, &wants),
             SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
-            | SessionEvent::Notified { .. } => {}
+            | SessionEvent::Notified { .. }
+            | SessionEvent::Found { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {
@@ -411,7 +336,7 @@ impl Call {
         match heard {
             // How long a side may be silent is set where the media is watched: plivo-rest.md §15, 6020.
             Heard::Silent => {
-                if self.ctx.is_bridged() {
+                if self.ctx.peer().is_some() {
                     self.hang_up(End::new(Cause::MediaTimeout, HangupSource::Platform));
                 }
             }
@@ -445,143 +370,7 @@ impl Call {
         }
     }
 
-    /// A leg asks for a transfer: RFC 3515 §2.4.
-    fn refer(&mut self, leg: LegId, id: RequestId, refer: Box<Refer>) {
-        let status = match self.ctx.own_peer_of(leg) {
-            _ if refer.to.method != sip::Method::Invite => Some(Status::NOT_IMPLEMENTED),
-            // One at a time; and who talks with another call's leg was transferred already.
-            Some(_) if self.moving.is_some() || matches!(self.tail, Some(Tail::Called { .. })) => {
-                Some(Status::REQUEST_PENDING)
-            }
-            Some(kept) => {
-                let course = Moving::begin(&mut self.ctx, leg, kept, id, refer);
-                self.take_course(course);
-                None
-            }
-            None => Some(Status::DECLINE),
-        };
-        if let Some(status) = status {
-            self.ctx.respond(leg, id, status);
-        }
-    }
-
-    fn is_moved_by(&self, leg: LegId) -> bool {
-        self.moving
-            .as_ref()
-            .is_some_and(|moving| moving.concerns(leg))
-    }
-
-    fn take_course(&mut self, course: Course) {
-        match course {
-            Course::Wait(moving) => self.moving = Some(moving),
-            Course::Call(transfer, dial) => {
-                self.reading.hand_over(&mut self.ctx);
-                self.tail = tail::call(&mut self.ctx, transfer, dial).or(Some(Tail::Pair));
-                self.end_when_alone();
-            }
-            Course::Over => self.end_when_alone(),
-        }
-    }
-
-    /// After a transfer that came to nothing: who was left alone by its transferor has nobody to talk with.
-    fn end_when_alone(&mut self) {
-        if matches!(self.tail, Some(Tail::Pair)) && !self.ctx.is_bridged() {
-            self.hang_up(End::new(Cause::NormalHangup, HangupSource::Platform));
-        }
-    }
-
-    /// A leg left while no script has it, or while a transfer is decided.
-    fn left_after_script(&mut self, leg: LegId, event: SessionEvent) {
-        if self.tail.is_none() {
-            self.reading.hand_over(&mut self.ctx);
-            self.tail = Some(Tail::Pair);
-        }
-        match self.moving.take() {
-            // The transferor leaves; whom it had is kept until it is decided.
-            Some(moving) if moving.is_by(leg) => {
-                self.ctx.attempt_gone(leg, None);
-                self.ctx.end_leg_of(leg, tail::party_end(leg));
-                self.moving = Some(moving);
-            }
-            Some(moving) if moving.concerns(leg) => {
-                moving.refused(&mut self.ctx, Status::REQUEST_TERMINATED);
-                self.tell_tail(leg, event);
-            }
-            moving => {
-                self.moving = moving;
-                self.tell_tail(leg, event);
-            }
-        }
-    }
-
-    fn tell_tail(&mut self, leg: LegId, event: SessionEvent) {
-        if let Some(tail) = &mut self.tail {
-            let next = tail.on_leg(&mut self.ctx, leg, event);
-            self.go(next);
-        }
-    }
-
-    fn go(&mut self, next: Next) {
-        if let Next::End(end) = next {
-            self.hang_up(end);
-        }
-    }
-
-    fn on_link(&mut self, leg: LegId, from: sip::SessionId, message: LinkMessage) {
-        match message {
-            LinkMessage::Ask => {
-                let given = match &self.tail {
-                    Some(Tail::Linked { .. }) => Err(Status::REQUEST_PENDING),
-                    _ if self.moving.is_some() => Err(Status::REQUEST_PENDING),
-                    _ => Tail::give(&mut self.ctx, &mut self.reading, leg, from),
-                };
-                match given {
-                    Ok(tail) => self.tail = Some(tail),
-                    Err(status) => {
-                        let own = self.ctx.session(leg);
-                        self.ctx.outputs.push_back(Output::Link {
-                            to: from,
-                            from: own,
-                            message: LinkMessage::Refused(status),
-                        });
-                    }
-                }
-            }
-            LinkMessage::Granted { peer, up } => {
-                if let Some(moving) = self.moving.take_if(|moving| moving.asks_call()) {
-                    self.reading.hand_over(&mut self.ctx);
-                    self.tail = Some(moving.granted(&mut self.ctx, peer));
-                } else if self.reading.is_replacing() {
-                    self.reading.hand_over(&mut self.ctx);
-                    self.tail = Some(Tail::taken(&mut self.ctx, peer, up));
-                } else {
-                    // Whoever asked has left meanwhile.
-                    self.ctx.say(peer, LinkMessage::Gone);
-                }
-            }
-            LinkMessage::Refused(status) => {
-                if let Some(moving) = self.moving.take_if(|moving| moving.asks_call()) {
-                    let course = moving.refused(&mut self.ctx, status);
-                    self.take_course(course);
-                } else if self.reading.is_replacing() {
-                    self.hang_up(not_replaced(status));
-                }
-            }
-            LinkMessage::Refresh | LinkMessage::Gone => {
-                if let Some(tail) = &mut self.tail
-                    && let Some(end) = tail.on_link(&mut self.ctx, from, message)
-                {
-                    self.hang_up(end);
-                }
-            }
-        }
-    }
-
     fn tell_script(&mut self, event: Event) {
-        if let Some(tail) = &mut self.tail {
-            let next = tail.on_event(&mut self.ctx, event);
-            return self.go(next);
-        }
         let end = self.reading.on_event(&mut self.ctx, event);
         self.end_with(end);
     }
@@ -601,12 +390,6 @@ impl Call {
 
     /// Ends the call: first the legs that it made, then the caller's.
     fn hang_up(&mut self, end: End) {
-        if let Some(moving) = self.moving.take() {
-            moving.refused(&mut self.ctx, Status::REQUEST_TERMINATED);
-        }
-        if let Some(mut tail) = self.tail.take() {
-            tail.stop(&mut self.ctx, end);
-        }
         self.reading.stop(&mut self.ctx, end);
         self.ctx.clear_timer(Timer::Verb);
         self.ctx.clear_timer(Timer::Turn);

@@ -18,21 +18,18 @@ mod cdr;
 mod command;
 mod context;
 mod leg;
-mod link;
 mod script;
-mod tail;
 mod verb;
 
 pub use about::{
     About, AuthKind, AuthUser, CallStatus, DialAction, DialLeg, DialStatus, DialSummary, Direction,
-    Fetch, FetchFailure, FetchId, Notice, Occasion, TransferAsked,
+    Fetch, FetchFailure, FetchId, Notice, Occasion,
 };
-pub use call::{Call, Caller, Input, Now, Output, Patience, Script, Start};
+pub use call::{Call, Caller, Input, Now, Output, Script, Start};
 pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;
 pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
-pub use link::LinkMessage;
 pub use verb::{
     Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, OverTrunk,
-    Place, QueryId, Redirect, Redirected, Referred, Shown, Target, TargetKind, Verb,
+    Place, QueryId, Redirect, Redirected, Shown, Target, TargetKind, Verb,
 };

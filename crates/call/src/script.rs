@@ -2,15 +2,11 @@
 
 use std::collections::VecDeque;
 
-use media::OfferOrAnswer;
-use sip::Status;
-
 use crate::about::{FetchFailure, FetchId, Occasion};
 use crate::call::Script;
 use crate::cdr::{Cause, HangupSource};
-use crate::context::{Context, Heard};
-use crate::leg::{End, LegId};
-use crate::link::LinkMessage;
+use crate::context::Context;
+use crate::leg::End;
 use crate::verb::{Document, Event, Link, Running, Step, Verb, too_many_documents};
 
 /// A script that runs.
@@ -29,8 +25,6 @@ enum State {
     },
     /// A verb runs.
     Running(Running),
-    /// The caller is to take the place of another call's leg: its offer is read, then that call is asked.
-    Replacing(sip::SessionId),
     /// Nothing more will be done.
     Over,
 }
@@ -59,49 +53,11 @@ impl Reading {
                 ..
             } => Some(unanswerable(FetchFailure::Unreachable)),
             Script::Document { document, .. } => reading.read(ctx, document),
-            Script::Replace { session, .. } => reading.replace(ctx, session),
             Script::Refused { cause, status, .. } => {
                 Some(End::with_status(cause, HangupSource::Platform, status))
             }
         };
         (reading, end)
-    }
-
-    /// RFC 3891 §3: an INVITE that takes the place of a dialog.
-    fn replace(&mut self, ctx: &mut Context, session: sip::SessionId) -> Option<End> {
-        let Some(offer) = ctx.caller.offer.clone() else {
-            return Some(not_replaced(Status::NOT_ACCEPTABLE_HERE));
-        };
-        ctx.describe(LegId::A, OfferOrAnswer::Offer, offer);
-        self.state = State::Replacing(session);
-        None
-    }
-
-    /// Tells whether the caller wants the place of another call's leg.
-    pub(crate) const fn is_replacing(&self) -> bool {
-        matches!(self.state, State::Replacing(_))
-    }
-
-    /// Leaves what runs as it is: the call goes on without its script.
-    pub(crate) fn hand_over(&mut self, ctx: &mut Context) {
-        self.rest.clear();
-        ctx.handed_over = true;
-        if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
-            running.hand_over(ctx);
-        }
-    }
-
-    /// Tells whether an attempt rings for the Dial that runs.
-    pub(crate) fn rings(&self, id: LegId) -> bool {
-        matches!(&self.state, State::Running(Running::Dial(dialing)) if dialing.is_ringing(id))
-    }
-
-    /// Hangs up all that ring, because another phone picked the call up.
-    pub(crate) fn give_up_ringing(&mut self, ctx: &mut Context) {
-        if let State::Running(Running::Dial(dialing)) = &mut self.state {
-            dialing.give_up_ringing(ctx);
-        }
-        self.hand_over(ctx);
     }
 
     pub(crate) fn on_event(&mut self, ctx: &mut Context, event: Event) -> Option<End> {
@@ -120,23 +76,6 @@ impl Reading {
                 (Ok(document), _) => self.read(ctx, document),
                 (Err(_), Some(link)) => self.ask(ctx, link, None),
                 (Err(failure), None) => Some(unanswerable(failure)),
-            },
-            (
-                State::Replacing(session),
-                Event::Media {
-                    leg: LegId::A,
-                    heard,
-                },
-            ) => match heard {
-                Heard::Accepted => {
-                    let session = *session;
-                    ctx.linking = Some(LegId::A);
-                    ctx.say(session, LinkMessage::Ask);
-                    None
-                }
-                Heard::Refused(status) => Some(not_replaced(Status(status))),
-                Heard::Unavailable => Some(not_replaced(Status::SERVICE_UNAVAILABLE)),
-                _ => None,
             },
             _ => None,
         }
@@ -185,15 +124,6 @@ impl Reading {
             }
         }
     }
-}
-
-/// The place of another leg cannot be taken.
-pub(crate) const fn not_replaced(status: Status) -> End {
-    End::with_status(
-        Cause::from_sip_status(status.0),
-        HangupSource::Platform,
-        status.0,
-    )
 }
 
 /// voice-xml.md §1.3: the last element is finished, or there was none.

@@ -7,9 +7,7 @@ use super::{Context, Timer};
 use crate::about::Direction;
 use crate::call::Output;
 use crate::cdr::Cause;
-use crate::leg::{
-    Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire, leg_of,
-};
+use crate::leg::{Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire};
 use crate::verb::Link;
 
 impl Context {
@@ -78,50 +76,6 @@ impl Context {
 
     pub(crate) fn leg_uuid(&self, leg: LegId) -> Option<Uuid> {
         self.legs.get(&leg).map(|leg| leg.record.uuid)
-    }
-
-    pub(crate) fn is_up(&self, id: LegId) -> bool {
-        self.wire(id) == Wire::Up
-    }
-
-    /// Tells whether a session is one of this call.
-    pub(crate) fn is_own(&self, session: sip::SessionId) -> bool {
-        leg_of(session).0 == self.number
-    }
-
-    fn leg_with(&self, attempt: LegId) -> Option<&Leg> {
-        self.legs.get(&self.attempts.get(&attempt)?.leg)
-    }
-
-    /// The name of the leg that an attempt belongs to.
-    pub(crate) fn uuid_of(&self, attempt: LegId) -> Option<Uuid> {
-        self.leg_with(attempt).map(|leg| leg.record.uuid)
-    }
-
-    /// Our endpoint at an attempt.
-    pub(crate) fn endpoint_of(&self, attempt: LegId) -> Option<EndpointId> {
-        self.leg_with(attempt).and_then(|leg| leg.record.endpoint)
-    }
-
-    /// Who sits at an attempt of ours, as another side is shown it; none for the caller, whose name is known.
-    pub(crate) fn shown(&self, attempt: LegId) -> Option<String> {
-        let leg = self.leg_with(attempt)?;
-        (leg.record.leg != LegId::A).then(|| leg.record.to.clone())
-    }
-
-    /// Ends the leg of an attempt.
-    pub(crate) fn end_leg_of(&mut self, attempt: LegId, end: End) {
-        if let Some(leg) = self.attempts.get(&attempt).map(|attempt| attempt.leg) {
-            self.end_leg(leg, end);
-        }
-    }
-
-    /// Ends every leg, the caller's last.
-    pub(crate) fn end_all(&mut self, end: End) {
-        let legs: Vec<LegId> = self.legs.keys().rev().copied().collect();
-        for leg in legs {
-            self.end_leg(leg, end);
-        }
     }
 
     pub(crate) fn leg_endpoint(&self, leg: LegId) -> Option<EndpointId> {

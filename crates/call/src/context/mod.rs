@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::about::{About, CallStatus, DialAction, DialLeg, Direction, FetchId, Notice, Occasion};
 use crate::bridge::Bridge;
-use crate::call::{Caller, Now, Output, Patience};
+use crate::call::{Caller, Now, Output};
 use crate::leg::{Attempt, CallNumber, End, Leg, LegId, LegRecord, Wire};
 use crate::verb::{Link, QueryId, TargetKind};
 
@@ -77,14 +77,6 @@ pub(crate) struct Context {
     /// How the last Dial ended, for refusing a caller when the document runs out.
     pub(crate) last_dial: Option<End>,
     pub(crate) bridge: Bridge,
-    /// The leg that talks, or wants to, with a leg of another call.
-    pub(crate) linking: Option<LegId>,
-    /// Asked before a transfer.
-    pub(crate) transfer: Option<Link>,
-    /// How long targets of transfers ring and talk.
-    pub(crate) patience: Patience,
-    /// The script was taken out of the call's hands.
-    pub(crate) handed_over: bool,
     /// How long the caller may talk at most.
     pub(crate) allowance: Option<Duration>,
     /// Custom headers of the call, as callbacks show them.
@@ -139,10 +131,6 @@ impl Context {
             a_uuid,
             last_dial: None,
             bridge: Bridge::default(),
-            linking: None,
-            transfer: None,
-            patience: Patience::default(),
-            handed_over: false,
             allowance: None,
             headers,
             outputs: VecDeque::new(),

@@ -4,7 +4,6 @@ use bytes::Bytes;
 use media::OfferOrAnswer;
 
 use super::{CLOSE_LIMIT, Context, Heard, Timer};
-use crate::bridge::Party;
 use crate::call::Output;
 use crate::leg::{Asked, Attempt, Described, LegId, Media, Wire, leg_of};
 
@@ -45,9 +44,9 @@ impl Context {
     }
 
     /// Asks the plane for an offer to a leg.
-    pub(crate) fn make_offer(&mut self, id: LegId, like: Option<Party>) {
+    pub(crate) fn make_offer(&mut self, id: LegId, like: Option<LegId>) {
         let session = self.media_session(id);
-        let like = like.map(|like| self.media_of(like));
+        let like = like.map(|like| self.media_session(like));
         let Some(attempt) = self.use_media(id) else {
             return;
         };
@@ -61,9 +60,9 @@ impl Context {
     }
 
     /// Asks the plane for an answer to the offer of a leg.
-    pub(crate) fn make_answer(&mut self, id: LegId, like: Option<Party>) {
+    pub(crate) fn make_answer(&mut self, id: LegId, like: Option<LegId>) {
         let session = self.media_session(id);
-        let like = like.map(|like| self.media_of(like));
+        let like = like.map(|like| self.media_session(like));
         let Some(attempt) = self.use_media(id) else {
             return;
         };
@@ -78,20 +77,13 @@ impl Context {
             .is_none_or(|attempt| attempt.media != Media::Absent)
     }
 
-    fn media_of(&self, party: Party) -> media::SessionId {
-        match party {
-            Party::Leg(id) => self.media_session(id),
-            Party::Other(session) => media::SessionId(session.0),
-        }
-    }
-
-    pub(crate) fn relay(&mut self, a: LegId, b: Party) {
-        let (a, b) = (self.media_session(a), self.media_of(b));
+    pub(crate) fn relay(&mut self, b: LegId) {
+        let (a, b) = (self.media_session(LegId::A), self.media_session(b));
         self.media(media::Command::Bridge { a, b });
     }
 
-    pub(crate) fn stop_relay(&mut self, a: LegId) {
-        let session = self.media_session(a);
+    pub(crate) fn stop_relay(&mut self) {
+        let session = self.media_session(LegId::A);
         self.media(media::Command::Unbridge { session });
     }
 

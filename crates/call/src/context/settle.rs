@@ -30,7 +30,7 @@ impl Context {
             .collect();
         for id in ended {
             let open = self.attempts.values().any(|attempt| attempt.leg == id);
-            if open || (id == LegId::A && self.legs.len() > 1 && !self.handed_over) {
+            if open || (id == LegId::A && self.legs.len() > 1) {
                 continue;
             }
             if let Some(leg) = self.legs.remove(&id) {

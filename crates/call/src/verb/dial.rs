@@ -57,19 +57,8 @@ pub enum TargetKind {
     User(String),
     /// Whatever the caller dialled.
     Any(String),
-    /// Where a transferor wants its peer to go.
-    Referred(Referred),
     /// Where a called side wants the call to go (RFC 3261 §8.1.3.4).
     Redirected(Redirected),
-}
-
-/// The target of a transfer (RFC 3515 §2.1).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Referred {
-    /// The Refer-To URI.
-    pub uri: String,
-    /// Our endpoint that sent the REFER.
-    pub by: Option<EndpointId>,
 }
 
 /// A 3xx answer of a called side.
@@ -157,8 +146,6 @@ pub enum LocateFailure {
     BadAddress,
     /// Our endpoint, switched off.
     Disabled,
-    /// A rule that has a cause of its own.
-    Rule(Cause),
     /// Our endpoint, which may not carry calls.
     VoiceNotAllowed,
     /// The contacts of a redirect, none of which may be followed.
@@ -176,7 +163,6 @@ impl TargetKind {
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::Number(text) | Self::User(text) | Self::Any(text) => text,
-            Self::Referred(referred) => &referred.uri,
             Self::Redirected(redirected) => redirected
                 .contacts
                 .first()
@@ -196,7 +182,6 @@ impl LocateFailure {
             Self::Loop => (Cause::LoopDetected, 482),
             Self::BadAddress => (Cause::InvalidDestination, 484),
             Self::Disabled => (Cause::DestinationOutOfService, 480),
-            Self::Rule(cause) => (cause, 403),
             Self::VoiceNotAllowed => (Cause::VoiceNotAllowed, 403),
             Self::PrefixLimit => (Cause::PrefixLimit, 403),
             Self::TrunksFull => (Cause::ConcurrencyLimit, 503),

@@ -11,13 +11,13 @@ use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
 pub use dial::{
-    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Referred, Shown, Target,
+    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target,
     TargetKind,
 };
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
 
-pub(crate) use dialing::Dialing;
+use dialing::Dialing;
 use redirect::Redirecting;
 
 /// What a customer's server answered, read and checked.
@@ -110,7 +110,7 @@ impl Verb {
     pub(crate) fn start(self, ctx: &mut Context) -> Result<Running, Step> {
         match self {
             Self::Dial(dial) => {
-                Dialing::start(dial, ctx, LegId::A).map(|dialing| Running::Dial(Box::new(dialing)))
+                Dialing::start(dial, ctx).map(|dialing| Running::Dial(Box::new(dialing)))
             }
             Self::Hangup(hangup) => Err(hangup.start(ctx)),
             Self::Redirect(redirect) => Redirecting::start(redirect, ctx).map(Running::Redirect),
@@ -123,13 +123,6 @@ impl Running {
         match self {
             Self::Dial(dialing) => dialing.on_event(ctx, event),
             Self::Redirect(redirecting) => redirecting.on_event(event),
-        }
-    }
-
-    /// Leaves what is open as it is: the call goes on without its script.
-    pub(crate) fn hand_over(&mut self, ctx: &mut Context) {
-        if let Self::Dial(dialing) = self {
-            dialing.hand_over(ctx);
         }
     }
 

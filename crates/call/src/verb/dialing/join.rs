@@ -6,7 +6,6 @@ use sip::{SessionEvent, Status};
 
 use super::{CalleeState, Dialing, Early, EarlyStep, JOIN_LIMIT, Join, State, no_room};
 use crate::about::DialAction;
-use crate::bridge::Party;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Heard, Timer};
 use crate::leg::{Described, End, LegId, Wire};
@@ -78,7 +77,7 @@ impl Dialing {
     /// The winner's description is known from its early media.
     pub(super) fn reuse_early(&mut self, ctx: &mut Context, b: LegId) -> Step {
         match self.early.as_ref().map(|early| &early.step) {
-            Some(EarlyStep::Sent(answer)) if ctx.wire(self.caller) == Wire::Incoming => {
+            Some(EarlyStep::Sent(answer)) if ctx.wire(LegId::A) == Wire::Incoming => {
                 let answer = answer.clone();
                 ctx.answer_a(answer);
                 self.join(ctx, b)
@@ -104,19 +103,19 @@ impl Dialing {
 
     /// The winner's description is read: the caller gets its own.
     pub(super) fn answer_like(&mut self, ctx: &mut Context, b: LegId) -> Step {
-        let step = match (ctx.wire(self.caller), &ctx.caller.offer) {
+        let step = match (ctx.wire(LegId::A), &ctx.caller.offer) {
             (Wire::Up, _) => {
                 // An earlier answer may have told the caller what an earlier callee chose.
                 let step = self.join(ctx, b);
-                ctx.refresh(self.caller);
+                ctx.refresh();
                 return step;
             }
             (_, Some(_)) => {
-                ctx.make_answer(self.caller, Some(Party::Leg(b)));
+                ctx.make_answer(LegId::A, Some(b));
                 Join::AnswerA
             }
             (_, None) => {
-                ctx.make_offer(self.caller, Some(Party::Leg(b)));
+                ctx.make_offer(LegId::A, Some(b));
                 Join::OfferA
             }
         };
@@ -136,7 +135,7 @@ impl Dialing {
                     b,
                     step: Join::ReadA,
                 };
-                ctx.describe(self.caller, OfferOrAnswer::Answer, sdp);
+                ctx.describe(LegId::A, OfferOrAnswer::Answer, sdp);
                 Step::Continue
             }
             // RFC 3261 §13.2.2.4: our offer in the 200 must be answered in the ACK.
@@ -149,7 +148,7 @@ impl Dialing {
 
     pub(super) fn join(&mut self, ctx: &mut Context, b: LegId) -> Step {
         self.state = State::Bridged { b };
-        ctx.connect(self.caller, Party::Leg(b));
+        ctx.connect(b);
         ctx.set_timer(Timer::Verb, self.dial.time_limit);
         ctx.made_progress();
         if let Some(leg) = self.leg_of_attempt(b) {
@@ -171,7 +170,7 @@ impl Dialing {
                 {
                     early.step = EarlyStep::Sent(sdp.clone());
                     let b = early.b;
-                    ctx.relay_once(self.caller, Party::Leg(b));
+                    ctx.relay_once(b);
                     ctx.ring_a(Status::SESSION_PROGRESS, Some(sdp));
                 }
             }
@@ -194,7 +193,7 @@ impl Dialing {
                 Heard::Answered(sdp),
             ) => {
                 // Before the answer: the caller talks as soon as it has it.
-                ctx.relay_once(self.caller, Party::Leg(b));
+                ctx.relay_once(b);
                 ctx.answer_a(sdp);
                 return self.join(ctx, b);
             }
@@ -234,9 +233,6 @@ impl Dialing {
     }
 
     pub(super) fn heard_b(&mut self, ctx: &mut Context, id: LegId, heard: Heard) -> Step {
-        if !self.owns(id) {
-            return Step::Continue;
-        }
         match (self.state, heard) {
             (State::Ringing, Heard::Offered(sdp)) => self.invite(ctx, id, sdp),
             (State::Ringing, Heard::Accepted) => {
@@ -249,7 +245,7 @@ impl Dialing {
                     && early.b == id
                 {
                     early.step = EarlyStep::Answering;
-                    ctx.make_answer(self.caller, Some(Party::Leg(id)));
+                    ctx.make_answer(LegId::A, Some(id));
                 }
             }
             (

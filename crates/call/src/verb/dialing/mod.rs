@@ -37,8 +37,6 @@ const JOIN_LIMIT: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub(crate) struct Dialing {
     dial: Dial,
-    /// Who is joined with the first target that answers; the caller, except for a transfer.
-    caller: LegId,
     state: State,
     callees: Vec<Callee>,
     /// Attempts that may still be made.
@@ -125,7 +123,7 @@ enum EarlyStep {
 }
 
 impl Dialing {
-    pub(crate) fn start(mut dial: Dial, ctx: &mut Context, caller: LegId) -> Result<Self, Step> {
+    pub(crate) fn start(mut dial: Dial, ctx: &mut Context) -> Result<Self, Step> {
         let targets = std::mem::take(&mut dial.targets);
         if targets.is_empty() {
             // voice-xml.md §4.6: no usable child, next element, no action.
@@ -152,7 +150,6 @@ impl Dialing {
             .collect();
         Ok(Self {
             dial,
-            caller,
             state: State::Ringing,
             callees,
             room: MAX_ATTEMPTS,
@@ -168,16 +165,25 @@ impl Dialing {
             (State::Ringing, Event::Located { query, outcome }) => {
                 self.located(ctx, query, outcome)
             }
-            (_, Event::Media { leg, heard }) if leg == self.caller => self.heard_a(ctx, heard),
+            (
+                _,
+                Event::Media {
+                    leg: LegId::A,
+                    heard,
+                },
+            ) => self.heard_a(ctx, heard),
             (_, Event::Media { leg, heard }) => self.heard_b(ctx, leg, heard),
             (
                 State::Joining {
                     b,
                     step: Join::AwaitAck,
                 },
-                Event::Leg { leg, event },
-            ) if leg == self.caller => self.acknowledged(ctx, b, event),
-            (_, Event::Leg { leg, .. }) if leg == self.caller => Step::Continue,
+                Event::Leg {
+                    leg: LegId::A,
+                    event,
+                },
+            ) => self.acknowledged(ctx, b, event),
+            (_, Event::Leg { leg: LegId::A, .. }) => Step::Continue,
             (
                 State::Ringing,
                 Event::Leg {
@@ -292,49 +298,6 @@ impl Dialing {
             };
             ctx.fetch_only(link, Occasion::DialEnded(summary));
         }
-    }
-
-    /// Leaves the bridge to others; the outcome is told as it stands.
-    pub(crate) fn hand_over(&mut self, ctx: &mut Context) {
-        if matches!(self.state, State::Asking { .. } | State::Over) {
-            return;
-        }
-        self.state = State::Over;
-        let b_leg = self.winner(ctx);
-        if let Some(link) = self.dial.action.clone() {
-            let summary = DialSummary {
-                status: DialStatus::Completed,
-                rang: self.rang,
-                cause: Cause::NormalHangup,
-                b_leg,
-            };
-            ctx.fetch_only(link, Occasion::DialEnded(summary));
-        }
-    }
-
-    /// Hangs up all that ring, because another phone picked the call up.
-    pub(crate) fn give_up_ringing(&mut self, ctx: &mut Context) {
-        self.end_all(ctx, End::new(Cause::LostRace, HangupSource::Platform));
-        self.forget_early(ctx);
-        self.hand_over(ctx);
-    }
-
-    /// Tells whether an attempt rings for this Dial.
-    pub(crate) fn is_ringing(&self, id: LegId) -> bool {
-        self.state == State::Ringing && self.owns(id)
-    }
-
-    /// Tells whether an attempt was made by this Dial and is still there.
-    pub(crate) fn owns(&self, id: LegId) -> bool {
-        self.leg_of_attempt(id).is_some()
-    }
-
-    pub(crate) const fn is_bridged(&self) -> bool {
-        matches!(self.state, State::Bridged { .. })
-    }
-
-    pub(crate) const fn has_rung(&self) -> bool {
-        self.rang
     }
 
     fn leg_of_attempt(&self, id: LegId) -> Option<LegId> {

@@ -8,7 +8,6 @@ use super::flows::keep_other_flows;
 use super::hunt::Rest;
 use super::{Callee, CalleeState, Dialing, Early, EarlyStep, no_room};
 use crate::address::{NONE, custom_headers, from_value};
-use crate::bridge::Party;
 use crate::context::Context;
 use crate::leg::{Described, LegId, Wire};
 use crate::verb::dial::{Dial, LocateFailure, Located, QueryId, Target};
@@ -75,15 +74,15 @@ impl Dialing {
 
     /// Asks for offers to everybody who is found, once the plane knows what the caller offers.
     pub(super) fn call_ready(&mut self, ctx: &mut Context) {
-        let like = if ctx.wire(self.caller) == Wire::Up {
-            Some(Party::Leg(self.caller))
+        let like = if ctx.wire(LegId::A) == Wire::Up {
+            Some(LegId::A)
         } else {
-            match (ctx.caller.offer.clone(), ctx.described(self.caller)) {
+            match (ctx.caller.offer.clone(), ctx.described(LegId::A)) {
                 (None, _) => None,
-                (Some(_), Described::Yes) => Some(Party::Leg(self.caller)),
+                (Some(_), Described::Yes) => Some(LegId::A),
                 (Some(_), Described::Asked) => return,
                 (Some(offer), Described::No) => {
-                    ctx.describe(self.caller, OfferOrAnswer::Offer, offer);
+                    ctx.describe(LegId::A, OfferOrAnswer::Offer, offer);
                     return;
                 }
             }
@@ -172,7 +171,7 @@ impl Dialing {
         let wanted = (self.dial.direct || self.dial.early_media) && ctx.caller.offer.is_some();
         match sdp {
             Some(description)
-                if wanted && self.early.is_none() && ctx.wire(self.caller) == Wire::Incoming =>
+                if wanted && self.early.is_none() && ctx.wire(LegId::A) == Wire::Incoming =>
             {
                 ctx.describe(id, OfferOrAnswer::Answer, description.clone());
                 self.early = Some(Early {
