@@ -172,6 +172,7 @@ async fn an_endpoint_without_voice_is_not_rung_whoever_calls() {
         .await;
     let (status, _, row) = refused(&mut world, "alice", &address("mute"), 9).await;
     assert_eq!((status, row.cause_code), (403, Some(2110)));
+    // To a stranger it is as if there were nobody.
     let call = invite(STRANGER, &address("mute"), 10);
     assert_eq!(world.send(&call, udp(5062)).await.status(), 404);
 }
