@@ -57,7 +57,7 @@ impl Core {
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
         let now = clock.now();
-        let location = Location::new(store.clone());
+        let location = Location::new(&store);
         let directory = Directory::load(
             store.clone(),
             Arc::clone(&settings),
@@ -65,7 +65,7 @@ impl Core {
             clock.clone(),
         )
         .await?;
-        let bindings = location.load(now.wall).await?;
+        let bindings = location.begin(now.wall);
         tracing::info!(
             endpoints = directory.len(),
             bindings,
@@ -87,7 +87,7 @@ impl Core {
             authenticator.clone(),
             guard.clone(),
             gruus.clone(),
-            signalling.clone(),
+            signalling.shards.len(),
         ));
         let requests = Requests::new(signalling.clone());
         let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
@@ -205,6 +205,6 @@ async fn sweep(
         }
         let now = clock.now();
         authenticator.sweep(&now);
-        location.sweep(now.wall).await;
+        location.sweep(now.wall);
     }
 }

@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use self::load::{ConfigError, Layers};
 pub use self::ports::PortRange;
 
+/// Signalling threads that there may be: the journal knows whom to tell by a bit.
+const MOST_SHARDS: u8 = 64;
+
 /// The lowest layer: every key with its default. A key that is not here does not exist.
 pub const DEFAULTS: &str = r#"
 log = "info"
@@ -184,7 +187,7 @@ pub struct Sip {
     pub aliases: Vec<String>,
     /// The domain of application addresses (`sip:{application}@…`). Empty: `app.` and the own domain.
     pub app_domain: String,
-    /// Threads for signalling. 0: one for each processor.
+    /// Threads for signalling, 64 at most. 0: one for each processor.
     pub shards: u8,
     /// The shortest registration that is granted, in seconds; a shorter wish is answered 423 (RFC 3261 §10.3).
     pub min_expires: u32,
@@ -447,10 +450,12 @@ impl Config {
     /// The number of signalling threads.
     pub fn shards(&self) -> u8 {
         if self.sip.shards > 0 {
-            return self.sip.shards;
+            return self.sip.shards.min(MOST_SHARDS);
         }
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-        u8::try_from(processors).unwrap_or(u8::MAX)
+        u8::try_from(processors)
+            .unwrap_or(MOST_SHARDS)
+            .min(MOST_SHARDS)
     }
 
     /// The configuration as TOML, without its secrets: what `check-config` prints.

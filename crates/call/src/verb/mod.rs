@@ -11,8 +11,7 @@ use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
 pub use dial::{
-    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target,
-    TargetKind,
+    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target, TargetKind,
 };
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
