@@ -41,6 +41,7 @@ default_expires = 3600
 max_expires = 7200
 max_bindings = 10
 flow_timer = 120
+session_expires = 1800
 proxies = []
 service_route = []
 digest = "MD5"
@@ -200,6 +201,9 @@ pub struct Sip {
     /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
     /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
     pub flow_timer: u32,
+    /// Seconds between two signs of life of a call that phones which know session timers (RFC 4028) are asked for; a call
+    /// whose phone misses one is ended. At least 90; 0 asks for none and grants what phones ask for.
+    pub session_expires: u32,
     /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
     /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
     /// need not know the extension.
