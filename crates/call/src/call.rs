@@ -174,6 +174,8 @@ pub enum Output {
         target: TargetKind,
         /// The endpoint that calls.
         caller: Option<EndpointId>,
+        /// The caller ID that the target is to see, if it may.
+        shown: String,
     },
     /// Tell the customer's server.
     Notify(Notice),

@@ -30,6 +30,6 @@ pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;
 pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
 pub use verb::{
-    Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, Place, QueryId,
-    Redirect, Redirected, Target, TargetKind, Verb,
+    Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, OverTrunk,
+    Place, QueryId, Redirect, Redirected, Shown, Target, TargetKind, Verb,
 };

@@ -79,6 +79,14 @@ pub struct Settings {
     pub trusted_peers: Vec<IpNet>,
     /// Whether objects show the MD5 of an endpoint's password where the contract documents it.
     pub plivo_password_md5: bool,
+    /// Where numbers go that no trunk of the account takes, as a SIP URI.
+    pub default_trunk: Option<String>,
+    /// The calling code of accounts that have none of their own.
+    pub country_code: Option<String>,
+    /// How long a host of a trunk may leave an INVITE without any answer.
+    pub trunk_patience: Duration,
+    /// The DNS server; none means the operating system's.
+    pub dns_server: Option<SocketAddr>,
 }
 
 /// Where a 3xx of a called phone may lead a call.
@@ -150,6 +158,10 @@ impl Default for Settings {
             redirects: Redirects::Own,
             trusted_peers: Vec::new(),
             plivo_password_md5: true,
+            default_trunk: None,
+            country_code: None,
+            trunk_patience: Duration::from_secs(5),
+            dns_server: None,
         }
     }
 }

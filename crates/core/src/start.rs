@@ -12,7 +12,8 @@ use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Pings, Registrar};
 use crate::requests;
-use crate::trunks::TrunkStates;
+use crate::trunks::keep::Keeper;
+use crate::trunks::{TrunkStates, Trunks};
 use crate::{
     Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
 };
@@ -90,6 +91,8 @@ impl Core {
             signalling.shards.len(),
         ));
         let requests = Requests::new(signalling.clone());
+        let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
+        let trunks = Trunks::new(Arc::clone(&settings), signalling.dialer.clone());
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -102,6 +105,7 @@ impl Core {
             media,
             dialects,
             clock: clock.clone(),
+            trunks: trunks.clone(),
         });
         calls.close_orphans().await?;
         calls.load_limits().await?;
@@ -124,6 +128,15 @@ impl Core {
             clock: clock.clone(),
         };
         tasks.spawn(pings.run(stop.clone()));
+        let keeper = Keeper {
+            directory: directory.clone(),
+            states: trunks.states.clone(),
+            reach: trunks.reach.clone(),
+            requests: requests.clone(),
+            clock: clock.clone(),
+            shards,
+        };
+        tasks.spawn(keeper.run(stop.clone()));
         tasks.spawn(
             guard
                 .clone()
@@ -135,7 +148,7 @@ impl Core {
             registrar,
             calls,
             uas,
-            trunks: TrunkStates::default(),
+            trunks: trunks.states,
             guard,
             requests,
             settings,

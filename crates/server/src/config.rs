@@ -89,6 +89,12 @@ allow = []
 [plivo]
 password_md5 = true
 
+[trunks]
+default = ""
+country_code = ""
+patience_seconds = 5
+dns_server = ""
+
 [abuse]
 score = 10
 per_minute = 10
@@ -138,6 +144,8 @@ pub struct Config {
     pub egress: Egress,
     /// See the section.
     pub plivo: Plivo,
+    /// See the section.
+    pub trunks: Trunks,
     /// See the section.
     pub abuse: Abuse,
     /// See the section.
@@ -364,6 +372,23 @@ pub struct Plivo {
     pub password_md5: bool,
 }
 
+/// Calls to telephone numbers. Trunks themselves are made over REST; see docs/compatibility.md.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trunks {
+    /// Where numbers go that no trunk of the account takes: a SIP URI, such as `sip:gateway.example.net;transport=tcp`. It may
+    /// be in a private network. Empty: such calls are answered 404.
+    pub default: String,
+    /// Calling code of the country whose numbers need no international prefix, for accounts that have none of their own: `1`,
+    /// `44`, … Empty: numbers are taken to be international.
+    pub country_code: String,
+    /// How long a host of a trunk may leave an INVITE without any answer, 100 included, before the next one is tried.
+    pub patience_seconds: u64,
+    /// The DNS server that hosts of trunks are looked up with (RFC 3263: NAPTR, SRV, A, AAAA), as `address:port`. Empty: those
+    /// that the operating system names.
+    pub dns_server: String,
+}
+
 /// Attackers: guessers of passwords, scanners, callers of nobody. What a source address (IPv6: its /64 network) does wrong
 /// adds to its score, and time takes it off. A source whose score is too high gets no answer to any request outside of a
 /// dialog for a while, in silence; phones that are registered from there are served all the same. Each user who proves a
@@ -492,10 +517,30 @@ impl Config {
             ("limits.fetch_seconds", limits.fetch_seconds == 0),
             ("sip.max_bindings", self.sip.max_bindings == 0),
             ("sip.nonce_seconds", self.sip.nonce_seconds == 0),
+            ("trunks.patience_seconds", self.trunks.patience_seconds == 0),
         ] {
             if is_zero {
                 return wrong(key, "with 0 nothing would work: it is at least 1");
             }
+        }
+        let trunks = &self.trunks;
+        if !trunks.dns_server.is_empty() && trunks.dns_server.parse::<SocketAddr>().is_err() {
+            return wrong("trunks.dns_server", "it is an address with a port");
+        }
+        let is_sip = |uri: &String| {
+            let uri = sip::Uri::parse(&uri.as_str().into());
+            uri.is_ok_and(|uri| uri.scheme.is_sip() && uri.user.is_none())
+        };
+        if !trunks.default.is_empty() && !is_sip(&trunks.default) {
+            return wrong("trunks.default", "it is a SIP URI without a user part");
+        }
+        let code = &trunks.country_code;
+        let is_digits = code.bytes().all(|digit| digit.is_ascii_digit());
+        if !is_digits || code.len() > 3 || code.starts_with('0') {
+            return wrong(
+                "trunks.country_code",
+                "it is one to three digits, the first not 0",
+            );
         }
         if self.sip.domains.is_empty() {
             return wrong(

@@ -12,6 +12,7 @@ pub mod message;
 pub mod stack;
 pub mod stateless;
 pub mod stun;
+pub mod target;
 mod transaction;
 
 /// Text inside a message: a cheap slice of the received buffer.
@@ -31,6 +32,6 @@ pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
 pub use stack::ping::{Ping, PingMark};
 pub use stack::{
-    Command, Config, Destination, EndReason, Event, InDialog, Input, Login, Outcome, Output,
-    Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
+    Command, Config, Destination, Effort, EndReason, Event, InDialog, Input, Login, Outcome,
+    Output, Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
 };

@@ -209,6 +209,7 @@ impl Run {
                 false => Vec::new(),
             },
             contact_user: Text::from_static("alice"),
+            effort: sip::Effort::default(),
         };
         self.users[CALLER].session = true;
         self.handle(CALLER, Input::Command(invite));

@@ -223,13 +223,15 @@ impl Context {
         self.documents = 0;
     }
 
-    pub(crate) fn locate(&mut self, target: TargetKind) -> QueryId {
+    /// Asks where a target is; `shown` is the caller ID that it is to see, if it may.
+    pub(crate) fn locate(&mut self, shown: String, target: TargetKind) -> QueryId {
         let query = QueryId(self.question());
         let caller = self.caller.endpoint;
         self.outputs.push_back(Output::Locate {
             query,
             target,
             caller,
+            shown,
         });
         query
     }

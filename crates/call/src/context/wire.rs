@@ -116,6 +116,7 @@ impl Context {
             sdp: Some(sdp),
             headers,
             contact_user: place.contact_user,
+            effort: place.over.map(|over| over.effort).unwrap_or_default(),
         }));
     }
 

@@ -104,6 +104,29 @@ pub struct Place {
     pub rank: u16,
     /// Whether this side may know who calls when the caller wants to be anonymous (RFC 3325 §5).
     pub trusted: bool,
+    /// What is particular about it when it is a trunk's.
+    pub over: Option<Box<OverTrunk>>,
+}
+
+/// A place that leads to the telephone network. When it fails the next one of its target is called; when it refuses for
+/// another reason, no other trunk would do better.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct OverTrunk {
+    /// Which trunk, as whoever found the place counts them.
+    pub trunk: Option<u64>,
+    /// Who is shown; none shows what every place is shown.
+    pub shown: Option<Shown>,
+    /// How hard it is tried.
+    pub effort: sip::Effort,
+}
+
+/// Who a trunk is shown as the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shown {
+    /// The number; none shows nobody.
+    pub user: Option<String>,
+    /// The host of its address.
+    pub domain: String,
 }
 
 /// Why a target cannot be called.
@@ -127,6 +150,10 @@ pub enum LocateFailure {
     VoiceNotAllowed,
     /// The contacts of a redirect, none of which may be followed.
     NotFollowed,
+    /// A phone number, and every trunk that takes it has as many calls as it may.
+    TrunksFull,
+    /// A phone number, and no host of a trunk that takes it can be found.
+    TrunkUnreachable,
     /// A phone number outside of the prefixes that the account or the caller may call.
     PrefixLimit,
 }
@@ -157,6 +184,8 @@ impl LocateFailure {
             Self::Disabled => (Cause::DestinationOutOfService, 480),
             Self::VoiceNotAllowed => (Cause::VoiceNotAllowed, 403),
             Self::PrefixLimit => (Cause::PrefixLimit, 403),
+            Self::TrunksFull => (Cause::ConcurrencyLimit, 503),
+            Self::TrunkUnreachable => (Cause::NetworkError, 503),
             Self::NotFollowed => (Cause::RedirectNotFollowed, 480),
         };
         End::with_status(cause, HangupSource::Platform, status)

@@ -10,7 +10,9 @@ use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
-pub use dial::{Dial, LocateFailure, Located, Place, QueryId, Redirected, Target, TargetKind};
+pub use dial::{
+    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target, TargetKind,
+};
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use call::{
     Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input,
-    LegId, Link, LocateFailure, Located, Now, Occasion, Output, Place, QueryId, Script, Start,
-    Target, TargetKind, Verb, leg_of,
+    LegId, Link, LocateFailure, Located, Now, Occasion, Output, OverTrunk, Place, QueryId, Script,
+    Shown, Start, Target, TargetKind, Verb, leg_of,
 };
 use jiff::Timestamp;
 use sip::{EndReason, Response, SessionEvent, Status, Text};
@@ -195,6 +195,7 @@ impl Ladder {
                 contact_user: Text::from_static("offhook"),
                 rank: 0,
                 trusted: false,
+                over: None,
             }],
             endpoint: None,
             shows_as: format!("sip:{name}@d.example"),
@@ -215,6 +216,33 @@ impl Ladder {
 
     /// A target is found at places of these ranks.
     pub fn located_in_ranks(&mut self, query: u64, name: &str, ranks: &[u16]) -> &mut Self {
+        self.located_over(query, name, ranks, None)
+    }
+
+    /// A number is found over so many trunks, which are shown this caller.
+    pub fn located_over_trunks(
+        &mut self,
+        query: u64,
+        name: &str,
+        trunks: u16,
+        shown: Shown,
+    ) -> &mut Self {
+        let ranks: Vec<u16> = (0..trunks).collect();
+        let over = OverTrunk {
+            trunk: Some(7),
+            shown: Some(shown),
+            effort: sip::Effort::default(),
+        };
+        self.located_over(query, name, &ranks, Some(over))
+    }
+
+    fn located_over(
+        &mut self,
+        query: u64,
+        name: &str,
+        ranks: &[u16],
+        over: Option<OverTrunk>,
+    ) -> &mut Self {
         let places = ranks.len();
         let destinations = (0..)
             .zip(ranks)
@@ -229,7 +257,8 @@ impl Ladder {
                 to_value: Text::from(format!("<sip:{name}@d.example>")),
                 contact_user: Text::from_static("offhook"),
                 rank: *rank,
-                trusted: false,
+                trusted: over.is_some(),
+                over: over.clone().map(Box::new),
             })
             .collect();
         let located = Located {

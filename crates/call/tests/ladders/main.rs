@@ -11,3 +11,4 @@ mod races;
 mod redirect;
 mod reinvite;
 mod start;
+mod trunks;

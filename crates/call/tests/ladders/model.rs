@@ -708,6 +708,7 @@ impl World {
             contact_user: Text::from_static("c"),
             rank: u16::from(host / 2),
             trusted: host.is_multiple_of(2),
+            over: host.is_multiple_of(3).then(|| Box::new(over_trunk())),
         };
         let destinations = (0..self.pick(4) as u8).map(|n| place(20 + n)).collect();
         Ok(Located {
@@ -743,4 +744,12 @@ fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state >> 11
+}
+
+fn over_trunk() -> call::OverTrunk {
+    call::OverTrunk {
+        trunk: Some(1),
+        shown: None,
+        effort: sip::Effort::default(),
+    }
 }

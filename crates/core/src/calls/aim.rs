@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sip::{Scheme, Uri};
 use store::Id;
 
-use crate::calls::locate::digits;
 use crate::directory::{Device, Gruus, Subscriber};
+use crate::trunks::e164;
 use crate::{Directory, Settings};
 
 /// Who is meant.
@@ -16,7 +16,7 @@ pub(crate) enum Aim {
     Application(Option<Id>),
     /// One of our endpoints.
     Endpoint(Arc<Subscriber>),
-    /// A phone number: digits only.
+    /// A phone number: E.164 digits.
     Number(String),
     /// A host that is none of ours.
     Foreign,
@@ -34,6 +34,8 @@ pub(crate) struct Viewpoint<'a> {
     pub(crate) gruus: &'a Gruus,
     /// Whose endpoints a name that many domains share is looked up among first.
     pub(crate) account: Id,
+    /// The calling code of the country that numbers are dialled in.
+    pub(crate) country: Option<&'a str>,
     /// The domain of the endpoint that dials, when it is one.
     pub(crate) home: Option<&'a str>,
 }
@@ -50,7 +52,7 @@ impl Viewpoint<'_> {
         }
         match self.directory.subscriber_in(self.account, text) {
             Some(subscriber) => Aim::Endpoint(subscriber),
-            None => number_or_nobody(text),
+            None => self.number_or_nobody(text),
         }
     }
 
@@ -58,7 +60,7 @@ impl Viewpoint<'_> {
     pub(crate) fn of(&self, uri: &Uri) -> Aim {
         let user = uri.user_decoded().unwrap_or_default();
         match uri.scheme {
-            Scheme::Tel => return number_or_nobody(&user),
+            Scheme::Tel => return self.number_or_nobody(&user),
             Scheme::Sip | Scheme::Sips => (),
             Scheme::Other(_) => return Aim::Unusable,
         }
@@ -75,9 +77,14 @@ impl Viewpoint<'_> {
             }
             Some(known) => match self.own(&host, known.shared, &user) {
                 Some(subscriber) => Aim::Endpoint(subscriber),
-                None => number_or_nobody(&user),
+                None => self.number_or_nobody(&user),
             },
         }
+    }
+
+    /// A number in its international form, or nobody.
+    fn number_or_nobody(&self, text: &str) -> Aim {
+        e164::normalised(self.country, text).map_or(Aim::Nobody, Aim::Number)
     }
 
     /// A name that many domains share is looked up in the own account first.
@@ -94,8 +101,4 @@ impl Viewpoint<'_> {
             exact().or(inside)
         }
     }
-}
-
-fn number_or_nobody(text: &str) -> Aim {
-    digits(text).map_or(Aim::Nobody, Aim::Number)
 }

@@ -13,12 +13,14 @@ use store::{Account, Application, LimitOwner};
 use crate::calls::aim::{Aim, Viewpoint};
 use crate::calls::limits::Ticket;
 use crate::calls::locate::{Asker, is_own_address};
+use crate::calls::on_trunk::OnTrunks;
 use crate::calls::permission::Permission;
 use crate::calls::record::{self, Facts};
 use crate::calls::task::Task;
 use crate::calls::{Calls, Inner, caller, script};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
+use crate::trunks::OnTrunk;
 use crate::{Decision, Offence};
 
 /// Seconds after which a refused caller may try again.
@@ -26,26 +28,28 @@ const RETRY_AFTER: &str = "5";
 /// The one kind of body that an INVITE may bring.
 const SDP: &str = "application/sdp";
 
-type Refusal = Box<Response>;
+pub(super) type Refusal = Box<Response>;
 
 /// What an accepted INVITE becomes.
-struct Admitted {
-    ticket: Option<Ticket>,
-    asker: Asker,
-    facts: Facts,
-    caller: Caller,
-    script: Script,
+pub(super) struct Admitted {
+    pub(super) ticket: Option<Ticket>,
+    pub(super) asker: Asker,
+    pub(super) facts: Facts,
+    pub(super) caller: Caller,
+    pub(super) script: Script,
+    /// Its place on the trunk that it came over.
+    pub(super) on_trunk: Option<OnTrunk>,
 }
 
 /// An INVITE that was read.
 #[derive(Copy, Clone)]
-struct Arriving<'a> {
-    now: &'a Now,
-    shard: u8,
-    request: &'a Request,
-    flow: Flow,
-    uri: &'a Uri,
-    from: &'a NameAddr,
+pub(super) struct Arriving<'a> {
+    pub(super) now: &'a Now,
+    pub(super) shard: u8,
+    pub(super) request: &'a Request,
+    pub(super) flow: Flow,
+    pub(super) uri: &'a Uri,
+    pub(super) from: &'a NameAddr,
 }
 
 impl Calls {
@@ -83,6 +87,7 @@ impl Calls {
             extra,
             asker: admitted.asker,
             ticket: admitted.ticket,
+            on_trunks: OnTrunks::new(admitted.on_trunk),
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
         Decision::Accept(call::session(shard, number, LegId::A))
@@ -126,6 +131,17 @@ impl Inner {
         if !is_description(request) {
             return refuse(Status::UNSUPPORTED_MEDIA_TYPE, "");
         }
+        let arriving = Arriving {
+            now,
+            shard,
+            request,
+            flow,
+            uri: &uri,
+            from: &from,
+        };
+        if let Some(admitted) = self.admit_from_trunk(arriving)? {
+            return Ok(admitted);
+        }
         let from_host = from.uri.host_lower();
         let brings_proof = request.headers.get(&Name::ProxyAuthorization).is_some();
         // Who says to be one of us must prove it; who proves it need not say so.
@@ -136,14 +152,6 @@ impl Inner {
                 self.directory.host(&host).map(|found| (host, found))
             }
             None => None,
-        };
-        let arriving = Arriving {
-            now,
-            shard,
-            request,
-            flow,
-            uri: &uri,
-            from: &from,
         };
         let Some((host_name, host)) = claimed else {
             return self.admit_stranger(arriving);
@@ -185,6 +193,7 @@ impl Inner {
             settings: &self.settings,
             gruus: &self.locator.gruus,
             account: account.id,
+            country: self.locator.country(&account),
             home: Some(&subscriber.domain),
         }
         .of(uri);
@@ -230,11 +239,13 @@ impl Inner {
             (Ok(_), None) => return refuse(Status::NOT_FOUND, ""),
         };
         Ok(Admitted {
+            on_trunk: None,
             facts: self.facts(&account, application, subscriber.flavor),
             asker: Asker {
                 account,
                 caller: Some(subscriber),
                 source: flow,
+                shown: String::new(),
             },
             script,
             caller,
@@ -243,7 +254,7 @@ impl Inner {
     }
 
     /// Counts a call against the limits of its owners, or says how it is refused.
-    fn counted(
+    pub(super) fn counted(
         &self,
         now: &Now,
         account: store::Id,
@@ -345,6 +356,7 @@ impl Inner {
                 Err((cause, status)) => (script::refused(cause, status, Some(&application)), None),
             };
             return Ok(Admitted {
+                on_trunk: None,
                 script,
                 ticket,
                 facts: self.facts(&account, Some(application), flavor),
@@ -352,6 +364,7 @@ impl Inner {
                     account,
                     caller: None,
                     source: flow,
+                    shown: String::new(),
                 },
                 caller,
             });
@@ -388,6 +401,7 @@ impl Inner {
             Err((cause, status)) => (script::refused(cause, status, None), None),
         };
         Ok(Admitted {
+            on_trunk: None,
             facts: self.facts(&account, None, subscriber.flavor),
             script,
             ticket,
@@ -395,12 +409,19 @@ impl Inner {
                 account,
                 caller: None,
                 source: flow,
+                shown: String::new(),
             },
             caller,
         })
     }
 
-    fn refusal(&self, shard: u8, request: &Request, status: Status, why: &'static str) -> Refusal {
+    pub(super) fn refusal(
+        &self,
+        shard: u8,
+        request: &Request,
+        status: Status,
+        why: &'static str,
+    ) -> Refusal {
         let mut response = self.authenticator.respond(shard, request, status);
         if !why.is_empty() {
             // RFC 3261 §20.43: 399, a text for people.

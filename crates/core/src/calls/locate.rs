@@ -14,7 +14,8 @@ use crate::calls::limits::Limits;
 use crate::calls::{device, egress};
 use crate::directory::{Device, Gruus, Subscriber};
 use crate::registrar::Reach;
-use crate::{Dial, Dialer, Directory, Location, Settings};
+use crate::trunks::{Trunks, e164};
+use crate::{Clock, Dial, Dialer, Directory, Location, Settings};
 
 /// Who asks for a target.
 #[derive(Clone)]
@@ -25,6 +26,8 @@ pub(crate) struct Asker {
     pub(crate) caller: Option<Arc<Subscriber>>,
     /// Where its signalling comes from.
     pub(crate) source: Flow,
+    /// The caller ID that the target is to see, if it may.
+    pub(crate) shown: String,
 }
 
 /// The tables in which targets are found.
@@ -36,6 +39,8 @@ pub(crate) struct Locator {
     pub(crate) limits: Limits,
     pub(crate) dialer: Dialer,
     pub(crate) gruus: Gruus,
+    pub(crate) trunks: Trunks,
+    pub(crate) clock: Clock,
 }
 
 impl Locator {
@@ -48,7 +53,8 @@ impl Locator {
     ) -> Result<Located, LocateFailure> {
         let (text, chosen) = match target {
             TargetKind::Number(number) => {
-                let number = digits(number).ok_or(LocateFailure::BadAddress)?;
+                let number = e164::normalised(self.country(&asker.account), number);
+                let number = number.ok_or(LocateFailure::BadAddress)?;
                 return self.number(asker, &number, true).await;
             }
             TargetKind::User(text) => (text, true),
@@ -70,6 +76,7 @@ impl Locator {
             settings: &self.settings,
             gruus: &self.gruus,
             account: asker.account.id,
+            country: self.country(&asker.account),
             home: asker.caller.as_ref().map(|caller| caller.domain.as_str()),
         }
     }
@@ -109,7 +116,7 @@ impl Locator {
         self.directory.subscriber(&uri.host_lower(), &user)
     }
 
-    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunk.
+    /// Whether the account, and the endpoint that dials it itself, may call this number; then its trunks.
     async fn number(
         &self,
         asker: &Asker,
@@ -125,7 +132,7 @@ impl Locator {
         if !owners.all(|owner| self.limits.may_dial(owner, number)) {
             return Err(LocateFailure::PrefixLimit);
         }
-        self.trunk(asker, number).await
+        self.over_trunks(asker, number).await
     }
 
     pub(crate) fn endpoint(
@@ -204,6 +211,7 @@ impl Locator {
             contact_user: subscriber.user.as_str().into(),
             rank: 0,
             trusted: self.is_trusted(near),
+            over: None,
         }
     }
 
@@ -233,33 +241,6 @@ impl Locator {
 
     fn is_ours(&self, address: SocketAddr) -> bool {
         is_own_address(&self.settings, address)
-    }
-
-    /// A phone number goes to the account's trunk.
-    async fn trunk(&self, asker: &Asker, number: &str) -> Result<Located, LocateFailure> {
-        let trunk = asker.account.trunk.as_deref();
-        let trunk = trunk.ok_or(LocateFailure::NoTrunk)?;
-        let trunk = if trunk.contains(':') && trunk.starts_with("sip") {
-            trunk.to_owned()
-        } else {
-            format!("sip:{trunk}")
-        };
-        let trunk = Uri::parse(&trunk.as_str().into()).map_err(|_| LocateFailure::NoTrunk)?;
-        // The operator set the trunk: it may be in a private network.
-        let flow = self
-            .way_to(&trunk, |_| true)
-            .await
-            .ok_or(LocateFailure::NoTrunk)?;
-        let host = match trunk.port {
-            Some(port) => format!("{}:{port}", trunk.host),
-            None => trunk.host.to_string(),
-        };
-        let uri = format!("sip:{number}@{host}");
-        Ok(Located {
-            destinations: vec![self.place(flow, &uri, number)],
-            endpoint: None,
-            shows_as: number.to_owned(),
-        })
     }
 
     async fn foreign(&self, text: &str) -> Result<Located, LocateFailure> {
@@ -324,6 +305,7 @@ impl Locator {
             contact_user: Text::from(user),
             rank: 0,
             trusted: self.is_trusted(flow.remote.ip()),
+            over: None,
         }
     }
 }

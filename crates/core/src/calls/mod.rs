@@ -1,18 +1,22 @@
 //! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
-//! are (`locate`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
+//! are (`locate`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
+//! and goes to them (`over_trunk`, `on_trunk`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
 mod aim;
 pub(crate) mod callback;
 mod caller;
 mod device;
 pub mod dialect;
-mod egress;
+pub(crate) mod egress;
 pub mod fetch;
+mod from_trunk;
 mod inbound;
 mod limits;
 mod live;
 pub(crate) mod locate;
+mod on_trunk;
 mod orphan;
+mod over_trunk;
 pub(crate) mod permission;
 mod record;
 mod redirect;
@@ -44,6 +48,7 @@ use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
 use crate::registrar::Authenticator;
+use crate::trunks::Trunks;
 use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
@@ -68,6 +73,7 @@ pub(crate) struct Inner {
     outbox: Outbox,
     live: Live,
     limits: Limits,
+    trunks: Trunks,
     strangers: Strangers,
     tasks: TaskTracker,
     runtime: Handle,
@@ -89,6 +95,7 @@ pub(crate) struct Parts {
     pub(crate) media: MediaHandle,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Clock,
+    pub(crate) trunks: Trunks,
 }
 
 impl Calls {
@@ -110,11 +117,14 @@ impl Calls {
                 directory: parts.directory.clone(),
                 location: parts.location,
                 limits: limits.clone(),
+                trunks: parts.trunks.clone(),
+                clock: parts.clock.clone(),
                 gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),
             limits,
+            trunks: parts.trunks,
             strangers: Strangers::new(parts.settings.strangers_per_minute),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),

@@ -21,6 +21,7 @@ use crate::calls::fetch::{FetchError, Fetcher, Refused};
 use crate::calls::limits::Ticket;
 use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
+use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
@@ -41,6 +42,7 @@ pub(crate) struct Task {
     pub(crate) extra: serde_json::Value,
     pub(crate) asker: Asker,
     pub(crate) ticket: Option<Ticket>,
+    pub(crate) on_trunks: OnTrunks,
 }
 
 /// Rows that travel together.
@@ -91,6 +93,7 @@ impl Task {
             }
         }
         self.ticket = None;
+        self.on_trunks = OnTrunks::default();
         self.calls.live.close(self.number);
         while waiting.write.join_next().await.is_some() {
             self.start_write(&mut waiting);
@@ -99,6 +102,18 @@ impl Task {
     }
 
     fn tell(&mut self, input: Input) {
+        match &input {
+            Input::Located {
+                outcome: Ok(located),
+                ..
+            } => self.on_trunks.located(located),
+            Input::Leg { leg, event } => {
+                let calls = &self.calls;
+                self.on_trunks
+                    .heard(&calls.trunks, &calls.clock, *leg, event);
+            }
+            _ => {}
+        }
         self.call.handle(self.calls.clock.now(), input);
     }
 
@@ -132,6 +147,12 @@ impl Task {
     async fn carry_out(&mut self, waiting: &mut Waiting) {
         while let Some(output) = self.call.poll_output() {
             match output {
+                Output::Sip(sip::Command::Invite {
+                    session, ref to, ..
+                }) if !self.has_place(session, to) => {
+                    let (_, leg) = call::leg_of(session);
+                    waiting.known.push_back(Input::LegRefused(leg));
+                }
                 Output::Sip(command) => {
                     // A shard that is gone takes its sessions along.
                     if self
@@ -154,8 +175,17 @@ impl Task {
                     },
                     waiting,
                 ),
-                Output::Locate { query, target, .. } => {
-                    let (calls, asker) = (Arc::clone(&self.calls), self.asker.clone());
+                Output::Locate {
+                    query,
+                    target,
+                    shown,
+                    ..
+                } => {
+                    let calls = Arc::clone(&self.calls);
+                    let asker = Asker {
+                        shown,
+                        ..self.asker.clone()
+                    };
                     waiting.answers.spawn(async move {
                         let now = calls.clock.now().wall;
                         let outcome = calls.locator.locate(now, &asker, &target).await;
@@ -182,6 +212,14 @@ impl Task {
                 Output::Over => (),
             }
         }
+    }
+
+    /// Takes a place for a leg on the trunk that it goes over, if it goes over one.
+    fn has_place(&mut self, session: sip::SessionId, to: &sip::Destination) -> bool {
+        let (_, leg) = call::leg_of(session);
+        let calls = &self.calls;
+        self.on_trunks
+            .call(&calls.trunks, &calls.directory, leg, to)
     }
 
     fn notify(&self, notice: &Notice, waiting: &mut Waiting) {

@@ -151,6 +151,13 @@ impl Directory {
         .await
     }
 
+    /// The trunk with this `tr-…` id, whosever it is.
+    pub fn trunk_by_public_id(&self, public_id: &str) -> Option<Arc<Trunk>> {
+        let table = self.trunk_table();
+        let id = table.by_public_id.get(public_id)?;
+        table.by_id.get(id).cloned()
+    }
+
     /// The trunk with this key, whosever it is.
     pub fn trunk_by_id(&self, id: Id) -> Option<Arc<Trunk>> {
         self.trunk_table().by_id.get(&id).cloned()
@@ -178,9 +185,7 @@ impl Directory {
         let public_id = host
             .strip_suffix(self.0.settings.domain.to_ascii_lowercase().as_str())?
             .strip_suffix('.')?;
-        let table = self.trunk_table();
-        let id = table.by_public_id.get(public_id)?;
-        table.by_id.get(id).cloned()
+        self.trunk_by_public_id(public_id)
     }
 
     /// The realm of a trunk's own digest; the host of the addresses that its calls may name.

@@ -195,6 +195,68 @@ impl Authenticator {
         })
     }
 
+    /// Finds out whether a peer that is no endpoint proves its password, or how its request is to be answered.
+    pub(crate) fn check_peer(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+        realm: &str,
+        login: &store::Login,
+    ) -> Result<(), Box<Response>> {
+        let host = Host {
+            realm: realm.into(),
+            shared: false,
+            domain: None,
+        };
+        let policy = self.0.directory.challenge_policy(&host);
+        let challenge = |stale| {
+            Err(Box::new(
+                self.challenge(now, shard, request, flow, &host, policy, stale),
+            ))
+        };
+        let Some(credentials) = self.credentials(request, realm, policy.algorithm) else {
+            return challenge(false);
+        };
+        if !self.is_about(&credentials.uri, request) {
+            return Err(Box::new(self.respond(shard, request, Status::BAD_REQUEST)));
+        }
+        let used = credentials.algorithm_used().unwrap_or(policy.algorithm);
+        let password = login.password.expose().as_bytes();
+        let ha1 = digest::ha1(used, login.user.as_bytes(), realm, password);
+        // Both are computed whatever the user is called, so that the time does not tell.
+        let proved = credentials.verify(&ha1, &request.method, &request.body);
+        if !proved || *credentials.username != *login.user {
+            return challenge(false);
+        }
+        let source = nonce_source(policy, flow);
+        let nonce = match self
+            .0
+            .nonces
+            .check(seconds(now), &credentials.nonce, source, realm)
+        {
+            Validity::Fresh(nonce) => nonce,
+            Validity::Stale => return challenge(true),
+            Validity::Invented => return challenge(false),
+        };
+        let via = request.via();
+        let branch = via.ok().and_then(|via| via.branch()).unwrap_or_default();
+        let fingerprint = Fingerprint {
+            source: flow.remote,
+            branch: &branch,
+            call_id: request.call_id().map_or("", |call_id| call_id),
+            cseq: request.cseq().map_or(0, |cseq| cseq.number),
+        };
+        let count = credentials.nc.unwrap_or(1);
+        let lifetime = self.0.settings.nonce_lifetime.as_secs();
+        let replays = &self.0.replays;
+        match replays.note(seconds(now), lifetime, nonce, count, fingerprint) {
+            Use::First | Use::Retransmission { .. } => Ok(()),
+            Use::Replay | Use::Forgotten => challenge(true),
+        }
+    }
+
     /// Whether a digest was made for this request: its URI is the Request-URI, or names this host without a user.
     // Departs from RFC 7616 §3.4.6: some clients (sipp among them) sign the address that they send to, whatever they
     // ask for. Such a digest is still good for nobody but us, once, from its own address.
@@ -204,11 +266,16 @@ impl Authenticator {
         }
         match (Uri::parse(uri), request.uri_parsed()) {
             (Ok(said), Ok(real)) => {
-                said.same_as(&real)
-                    || said.user.is_none() && self.0.directory.host(&said.host_lower()).is_some()
+                said.same_as(&real) || said.user.is_none() && self.is_ours(&said.host_lower())
             }
             _ => false,
         }
+    }
+
+    /// Whether a host means us: a domain, or what a trunk calls us.
+    fn is_ours(&self, host: &str) -> bool {
+        let directory = &self.0.directory;
+        directory.host(host).is_some() || directory.trunk_of_host(host).is_some()
     }
 
     /// The credentials for our realm that are made with the algorithm that we offer or a stronger one. Anything else

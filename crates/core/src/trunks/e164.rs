@@ -3,7 +3,7 @@
 /// The most digits of an international number: E.164 §6.1.
 const MOST: usize = 15;
 /// Numbers up to this many digits are short codes and extensions, which have no international form.
-const SHORT: usize = 6;
+pub(super) const SHORT: usize = 6;
 
 /// Gives a dialled number its international form. `country` is the calling code whose numbers need no international
 /// prefix; without one a number is taken to be international already. `None`: it is no number.

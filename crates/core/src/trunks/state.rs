@@ -1,5 +1,6 @@
 //! What is known of each trunk at this moment: whether it is alive, registered, and how many calls are on it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use dashmap::DashMap;
@@ -51,6 +52,8 @@ pub struct TrunkState {
     pub registration: Registration,
     /// Calls on it, both ways.
     pub calls: u32,
+    /// The addresses that we register with; its calls come from them.
+    pub(crate) peers: Vec<IpAddr>,
 }
 
 /// The states of all trunks; clones share them. A trunk has an entry once something is known of it.
@@ -63,5 +66,80 @@ impl TrunkStates {
         self.0
             .get(&trunk)
             .map_or_else(TrunkState::default, |state| state.clone())
+    }
+
+    /// Whether a trunk is known to take no calls.
+    pub(crate) fn is_down(&self, trunk: Id) -> bool {
+        self.0
+            .get(&trunk)
+            .is_some_and(|state| state.health == Health::Down)
+    }
+
+    /// Whether we register with a trunk at this address.
+    pub(crate) fn is_peer(&self, trunk: Id, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0
+            .get(&trunk)
+            .is_some_and(|state| state.peers.contains(&address))
+    }
+
+    /// Changes what is known of a trunk, and gives what it was before.
+    pub(crate) fn change(&self, trunk: Id, change: impl FnOnce(&mut TrunkState)) -> TrunkState {
+        let mut state = self.0.entry(trunk).or_default();
+        let before = state.clone();
+        change(&mut state);
+        before
+    }
+
+    /// Forgets trunks that are not there any more.
+    pub(crate) fn retain(&self, is_there: impl Fn(Id) -> bool) {
+        self.0.retain(|id, state| state.calls > 0 || is_there(*id));
+    }
+
+    /// Takes one of a trunk's calls; the place is free again when what is given is dropped. `None`: all are taken.
+    pub(crate) fn take_call(&self, trunk: Id, most: u32) -> Option<OnTrunk> {
+        let mut state = self.0.entry(trunk).or_default();
+        if most > 0 && state.calls >= most {
+            return None;
+        }
+        state.calls += 1;
+        Some(OnTrunk {
+            states: self.clone(),
+            trunk,
+        })
+    }
+}
+
+/// A call's place on a trunk.
+#[derive(Debug)]
+pub(crate) struct OnTrunk {
+    states: TrunkStates,
+    pub(crate) trunk: Id,
+}
+
+impl Drop for OnTrunk {
+    fn drop(&mut self) {
+        if let Some(mut state) = self.states.0.get_mut(&self.trunk) {
+            state.calls = state.calls.saturating_sub(1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trunk_has_so_many_places_and_no_more() {
+        let states = TrunkStates::default();
+        let first = states.take_call(7, 2).expect("a place");
+        let second = states.take_call(7, 2).expect("a place");
+        assert!(states.take_call(7, 2).is_none());
+        assert_eq!(states.of(7).calls, 2);
+        drop(first);
+        assert!(states.take_call(7, 2).is_some());
+        drop(second);
+        assert_eq!(states.of(7).calls, 0);
+        assert!(states.take_call(8, 0).is_some(), "0 sets no limit");
     }
 }

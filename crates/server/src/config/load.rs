@@ -429,6 +429,12 @@ mod tests {
             ("[sip]\nnonce_seconds = 0\n", "sip.nonce_seconds"),
             ("[limits]\nfetch_seconds = 0\n", "limits.fetch_seconds"),
             ("[limits]\ncalls = 0\n", "limits.calls"),
+            ("[trunks]\ndefault = \"gateway\"\n", "trunks.default"),
+            (
+                "[trunks]\ndns_server = \"192.0.2.1\"\n",
+                "trunks.dns_server",
+            ),
+            ("[trunks]\ncountry_code = \"+44\"\n", "trunks.country_code"),
             ("[http]\npublic_url = \"httpx\"\n", "http.public_url"),
         ] {
             let refusal = with_file(file).unwrap_err();

@@ -59,6 +59,10 @@ impl Config {
             requests_per_second: self.limits.requests_per_second,
             max_calls: self.limits.calls,
             plivo_password_md5: self.plivo.password_md5,
+            default_trunk: Some(self.trunks.default.clone()).filter(|uri| !uri.is_empty()),
+            country_code: Some(self.trunks.country_code.clone()).filter(|code| !code.is_empty()),
+            trunk_patience: Duration::from_secs(self.trunks.patience_seconds),
+            dns_server: self.trunks.dns_server.parse().ok(),
             ..usual
         }
     }

@@ -91,6 +91,8 @@ pub(crate) enum Alarm {
     CancelOver,
     /// The layer above did not answer a request.
     Unanswered,
+    /// Our INVITE has had no answer at all.
+    Silent,
     /// It is our turn to refresh the session (RFC 4028 §7.2).
     Refresh,
     /// Nobody had a last word about a REFER.
@@ -150,12 +152,16 @@ impl Session {
         call: Call,
     ) -> Self {
         let (flow, user) = (call.to.flow, call.contact_user.clone());
-        let described = call.sdp.clone();
+        let (patience, described) = (call.effort.patience, call.sdp.clone());
         let stage = Stage::Outgoing(Box::new(Outgoing::begin(now, wire, id, token, call)));
-        Self {
+        let mut session = Self {
             described,
             ..Self::new(id, token, flow, user, stage)
+        };
+        if let Some(patience) = patience {
+            session.arm(now, wire, Alarm::Silent, patience);
         }
+        session
     }
 
     fn new(id: SessionId, token: Token, flow: Flow, user: Text, stage: Stage) -> Self {
@@ -363,6 +369,7 @@ impl Session {
                 wire.drop_transaction(stage.transaction);
                 stage.failed(self, wire, Status::REQUEST_TERMINATED, None)
             }
+            (Stage::Outgoing(stage), Alarm::Silent) => stage.silent(self, wire),
             (stage, _) => stage,
         };
     }

@@ -10,8 +10,9 @@ use crate::invite::courtesy::{self, Refused};
 use crate::invite::live::Live;
 use crate::invite::prack;
 use crate::invite::{Alarm, Session, Stage, put_sdp, sdp, session_timer};
+use crate::stack::prove::{Login, MOST_PROOFS};
 use crate::stack::wire::{ALLOW, SUPPORTED, Wire};
-use crate::stack::{Command, Destination, SessionEvent, SessionId};
+use crate::stack::{Command, Destination, Effort, SessionEvent, SessionId};
 use crate::transaction::key::Token;
 use crate::transaction::layer::{Machine, TransactionId};
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text};
@@ -31,6 +32,7 @@ pub(crate) struct Call {
     pub(crate) sdp: Option<Bytes>,
     pub(crate) headers: Vec<Header>,
     pub(crate) contact_user: Text,
+    pub(crate) effort: Effort,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,11 @@ pub(super) struct Outgoing {
     /// Early dialogs, one per To tag (RFC 3261 §13.2.2.1).
     pub(super) forks: SmallVec<[Fork; 1]>,
     end: End,
+    login: Option<Login>,
+    /// Challenges that were answered.
+    proofs: u8,
+    /// The layer above was told that it failed.
+    is_told: bool,
 }
 
 /// An early dialog.
@@ -102,6 +109,9 @@ impl Outgoing {
             transaction: wire.call(now, flow, request, Some(id), false),
             forks: SmallVec::new(),
             end: End::No(false),
+            login: call.effort.login,
+            proofs: 0,
+            is_told: false,
         }
     }
 
@@ -156,15 +166,62 @@ impl Outgoing {
         wire: &mut Wire,
         response: Response,
     ) -> Stage {
+        session.disarm(wire, Alarm::Silent);
         match response.status.0 {
             ..=199 => self.rings(session, now, wire, response),
             200..=299 => self.accepted(session, now, wire, response),
             422 => self.too_short(session, now, wire, response),
-            _ => {
-                let status = response.status;
-                self.failed(session, wire, status, Some(response))
-            }
+            _ => self.refused(session, now, wire, response),
         }
+    }
+
+    /// RFC 3261 §22.2, §22.3: a challenge is answered in the same call, with the next CSeq number (§8.1.3.5).
+    fn refused(
+        mut self: Box<Self>,
+        session: &Session,
+        now: Instant,
+        wire: &mut Wire,
+        response: Response,
+    ) -> Stage {
+        let status = response.status;
+        let wanted = matches!(self.end, End::No(_)) && self.proofs < MOST_PROOFS;
+        if let Some(login) = self.login.as_ref().filter(|_| wanted && !wire.is_full())
+            && let Some(mut request) = self.sent(wire)
+            && wire.prove(login, &mut request, &response)
+        {
+            self.proofs += 1;
+            self.forks.clear();
+            self.end = End::No(false);
+            self.transaction = wire.call(now, session.flow, request, Some(session.id), false);
+            return Stage::Outgoing(self);
+        }
+        self.failed(session, wire, status, Some(response))
+    }
+
+    /// The INVITE as the layer above wanted it, without our Via.
+    fn sent(&self, wire: &Wire) -> Option<Request> {
+        match &wire.transactions.get(self.transaction)?.machine {
+            Machine::ClientInvite(_, sent) => {
+                let mut request = sent.request.clone();
+                request.headers.remove(&Name::Via);
+                Some(request)
+            }
+            _ => None,
+        }
+    }
+
+    /// Nobody has answered anything: the layer above tries elsewhere, and what comes now comes too late.
+    pub(super) fn silent(mut self: Box<Self>, session: &Session, wire: &mut Wire) -> Stage {
+        if matches!(self.end, End::No(false)) {
+            self.end = End::Wanted(Vec::new());
+            self.is_told = true;
+            let event = SessionEvent::Failed {
+                status: Status::REQUEST_TIMEOUT,
+                response: None,
+            };
+            session.tell(wire, event);
+        }
+        Stage::Outgoing(self)
     }
 
     fn rings(
@@ -294,11 +351,13 @@ impl Outgoing {
             End::Wanted(headers) | End::Sent(headers) => {
                 // RFC 3261 §9.1, §15: CANCEL came too late.
                 wire.bye(now, session.flow, &mut dialog, headers, None);
-                let event = SessionEvent::Failed {
-                    status: Status::REQUEST_TERMINATED,
-                    response: None,
-                };
-                session.tell(wire, event);
+                if !self.is_told {
+                    let event = SessionEvent::Failed {
+                        status: Status::REQUEST_TERMINATED,
+                        response: None,
+                    };
+                    session.tell(wire, event);
+                }
                 Stage::Gone
             }
             End::No(_) => {
@@ -362,7 +421,9 @@ impl Outgoing {
             End::Wanted(_) | End::Sent(_) if response.is_none() => Status::REQUEST_TERMINATED,
             _ => status,
         };
-        session.tell(wire, SessionEvent::Failed { status, response });
+        if !self.is_told {
+            session.tell(wire, SessionEvent::Failed { status, response });
+        }
         Stage::Gone
     }
 

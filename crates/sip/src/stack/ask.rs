@@ -3,18 +3,14 @@
 //! Nothing but the transaction is kept of a request without a [`Login`]; one with it is kept whole until it is answered,
 //! to be sent again.
 
-use std::fmt;
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::digest::{self, Answerer, Challenge};
+use crate::stack::prove::{Login, MOST_PROOFS};
 use crate::stack::{Destination, Event, Output, Stack};
 use crate::transaction::layer::User;
-use crate::{Flow, Header, Method, Name, Request, Response, Status, Text};
-
-/// How often one request answers a challenge: the first, and once more when only the nonce was too old.
-const MOST_PROOFS: u8 = 2;
+use crate::{Flow, Header, Method, Name, Request, Response, Text};
 
 /// Names a request: outside of a dialog, ours or one that is held; or inside a session. The layer above chooses it, but
 /// for [`SessionEvent::Requested`](crate::SessionEvent::Requested); outside of a dialog its top bits may say whose it is.
@@ -44,22 +40,6 @@ pub struct Question {
     pub login: Option<Login>,
 }
 
-/// A name and password with which we prove ourselves to somebody else.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// The user.
-    pub username: Text,
-    /// The password.
-    pub password: Text,
-}
-
-/// Leaves out what must not get into a log.
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login").finish_non_exhaustive()
-    }
-}
-
 /// What became of a [`Question`].
 #[expect(
     clippy::large_enum_variant,
@@ -83,7 +63,6 @@ pub(super) struct Asked {
     request: Request,
     flow: Flow,
     login: Login,
-    number: u32,
     proofs: u8,
 }
 
@@ -95,13 +74,12 @@ impl Stack {
         }
         let flow = question.to.flow;
         let login = question.login.clone();
-        let (request, number) = self.request_of(question);
+        let request = self.request_of(question);
         if let Some(login) = login {
             let asked = Asked {
                 request: request.clone(),
                 flow,
                 login,
-                number,
                 proofs: 0,
             };
             self.asked.insert(id, asked);
@@ -111,7 +89,7 @@ impl Stack {
     }
 
     /// RFC 3261 §8.1.1.
-    fn request_of(&mut self, question: Question) -> (Request, u32) {
+    fn request_of(&mut self, question: Question) -> Request {
         let tag = self.wire.draw();
         let mut request = Request::new(question.method, question.to.uri);
         let headers = &mut request.headers;
@@ -132,7 +110,7 @@ impl Stack {
         }
         headers.extend(question.headers);
         request.body = question.body;
-        (request, number)
+        request
     }
 
     /// An answer to a request of ours. Provisional ones say nothing that anybody waits for.
@@ -143,8 +121,9 @@ impl Stack {
         if let Some(mut asked) = self.asked.remove(&id)
             && asked.proofs < MOST_PROOFS
             && !self.wire.is_full()
-            && self.prove(&mut asked, &response)
+            && self.wire.prove(&asked.login, &mut asked.request, &response)
         {
+            asked.proofs += 1;
             let (flow, request) = (asked.flow, asked.request.clone());
             self.asked.insert(id, asked);
             self.wire
@@ -157,40 +136,6 @@ impl Stack {
     pub(super) fn ask_unanswered(&mut self, id: RequestId, outcome: Outcome) {
         self.asked.remove(&id);
         self.tell_outcome(id, outcome);
-    }
-
-    /// Puts the answer to a challenge into the request: RFC 3261 §22.2, §22.3; the next CSeq number (§8.1.3.5).
-    fn prove(&mut self, asked: &mut Asked, response: &Response) -> bool {
-        let (theirs, ours) = match response.status {
-            Status::UNAUTHORIZED => (Name::WwwAuthenticate, Name::Authorization),
-            Status::PROXY_AUTHENTICATION_REQUIRED => {
-                (Name::ProxyAuthenticate, Name::ProxyAuthorization)
-            }
-            _ => return false,
-        };
-        let cnonce = self.wire.draw().to_string();
-        let who = Answerer {
-            username: &asked.login.username,
-            password: &asked.login.password,
-            cnonce: &cnonce,
-            count: 1,
-        };
-        let request = &mut asked.request;
-        let challenges = response.headers.all(&theirs);
-        let proof = challenges
-            .filter_map(|value| Challenge::parse(value).ok().flatten())
-            // Whoever does not take a proof for a fresh nonce does not know the password by it.
-            .filter(|challenge| challenge.stale || request.headers.get(&ours).is_none())
-            .find_map(|challenge| digest::answer(&challenge, who, &request.method, &request.uri));
-        let Some(proof) = proof else {
-            return false;
-        };
-        asked.proofs += 1;
-        asked.number = asked.number.wrapping_add(1) & 0x7fff_ffff;
-        request.headers.set(ours, proof);
-        let cseq = format!("{} {}", asked.number, request.method);
-        request.headers.set(Name::CSeq, cseq);
-        true
     }
 
     fn tell_outcome(&mut self, id: RequestId, outcome: Outcome) {

@@ -29,6 +29,7 @@ impl Stack {
                 sdp,
                 headers,
                 contact_user,
+                effort,
             } => {
                 let call = Call {
                     to,
@@ -37,6 +38,7 @@ impl Stack {
                     sdp,
                     headers,
                     contact_user,
+                    effort,
                 };
                 self.invite(now, session, call);
             }

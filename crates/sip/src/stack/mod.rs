@@ -8,6 +8,7 @@ mod command;
 mod hold;
 mod in_dialog;
 pub mod ping;
+pub(crate) mod prove;
 mod receive;
 mod replace;
 pub(crate) mod wire;
@@ -28,7 +29,8 @@ use crate::{Flow, FlowId, Header, Method, Replaces, Request, Response, Status, T
 
 pub use in_dialog::{InDialog, Refer, Replaced};
 
-pub use crate::stack::ask::{Login, Outcome, Question, RequestId};
+pub use crate::stack::ask::{Outcome, Question, RequestId};
+pub use crate::stack::prove::Login;
 
 /// The SIP machine of one shard: RFC 3261 §17 transactions, §12 dialogs and §13 INVITE sessions.
 #[derive(Debug)]
@@ -388,6 +390,8 @@ pub enum Command {
         headers: Vec<Header>,
         /// User part of the Contact.
         contact_user: Text,
+        /// What is done for it beyond that.
+        effort: Effort,
     },
     /// Acknowledges a 2xx that made an offer because our INVITE or re-INVITE had none (RFC 3261 §13.2.2.4).
     Acknowledge {
@@ -467,6 +471,16 @@ pub enum Command {
         /// More headers, for example Reason.
         headers: Vec<Header>,
     },
+}
+
+/// What is done for a call of ours beyond sending its INVITE.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Effort {
+    /// Who answers a challenge (RFC 3261 §22.2, §22.3). `None`: nobody does.
+    pub login: Option<Login>,
+    /// How long the first sign of life may take, if less than Timer B: after it the INVITE has failed with 408, and whatever
+    /// is still answered is cancelled or hung up.
+    pub patience: Option<Duration>,
 }
 
 /// Where an outgoing request goes.

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
-    Command, Config, Destination, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
-    Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack,
-    Status, Text, Transport,
+    Command, Config, Destination, Effort, Event, Flow, FlowId, Framing, Header, InDialog, Input,
+    Message, Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId,
+    Stack, Status, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -22,6 +22,8 @@ pub const SESSION: SessionId = SessionId(1);
 pub struct Ladder {
     pub stack: Stack,
     pub flow: Flow,
+    /// Of the calls that are made.
+    pub effort: Effort,
     start: Instant,
     now: Instant,
     lines: Vec<String>,
@@ -45,6 +47,7 @@ impl Ladder {
         let mut ladder = Self {
             stack: Stack::new(config, ChaCha12Rng::seed_from_u64(1)),
             flow: udp(),
+            effort: Effort::default(),
             start,
             now: start,
             lines: Vec::new(),
@@ -248,6 +251,7 @@ impl Ladder {
             sdp,
             headers,
             contact_user: Text::from_static("us"),
+            effort: self.effort.clone(),
         };
         self.command("invite", command);
     }

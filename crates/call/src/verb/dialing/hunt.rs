@@ -49,6 +49,11 @@ impl Rest {
         }
     }
 
+    /// Leaves trunks out of what was still to come.
+    pub(super) fn clear_trunks(&mut self) {
+        self.places.retain(|place| place.over.is_none());
+    }
+
     /// Forgets all that was still to come.
     pub(super) fn clear(&mut self) {
         self.places.clear();
@@ -84,7 +89,9 @@ impl Dialing {
         if *room == 0 {
             rest.places.clear();
         }
-        rest.turn = (!rest.places.is_empty()).then(|| ctx.now.instant + rest.share);
+        // Another trunk has its turn when this one fails, not when the callee lets it ring.
+        let next = rest.places.front().filter(|place| place.over.is_none());
+        rest.turn = next.map(|_| ctx.now.instant + rest.share);
         let begun = attempts.len() > before;
         self.set_turn(ctx);
         if begun {
@@ -175,6 +182,7 @@ impl Dialing {
         contacts.sort_by_key(|(_, q)| std::cmp::Reverse(*q));
         contacts.truncate(MAX_CONTACTS);
         let direct = self.dial.direct;
+        let shown = self.dial.caller_id.clone();
         let found = self
             .callees
             .iter_mut()
@@ -194,11 +202,15 @@ impl Dialing {
         }
         attempts.retain(|(attempt, _)| *attempt != id);
         rest.followed += 1;
-        let query = ctx.locate(TargetKind::Redirected(Redirected {
-            contacts,
-            by: ctx.leg_endpoint(leg),
-            direct,
-        }));
+        let shown = shown.unwrap_or_else(|| ctx.caller.number_or_user.clone());
+        let query = ctx.locate(
+            shown,
+            TargetKind::Redirected(Redirected {
+                contacts,
+                by: ctx.leg_endpoint(leg),
+                direct,
+            }),
+        );
         rest.asked.push(query);
         self.lose_early(ctx, id);
         true

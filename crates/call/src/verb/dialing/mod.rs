@@ -136,7 +136,9 @@ impl Dialing {
             .take(MAX_TARGETS)
             .zip(1..)
             .map(|(target, position)| {
-                let state = CalleeState::Locating(ctx.locate(target.kind.clone()));
+                let shown = target.caller_id.as_ref().or(dial.caller_id.as_ref());
+                let shown = shown.unwrap_or(&ctx.caller.number_or_user).clone();
+                let state = CalleeState::Locating(ctx.locate(shown, target.kind.clone()));
                 Callee {
                     target,
                     position,

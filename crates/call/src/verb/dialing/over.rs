@@ -38,6 +38,9 @@ impl Dialing {
             // RFC 3261 §16.7 step 5: a refusal of this class speaks for the whole target.
             callee.rest.clear();
         }
+        if !is_failure_of_way(&end) {
+            callee.rest.clear_trunks();
+        }
         self.settle(ctx, index)
     }
 
@@ -131,6 +134,12 @@ impl Dialing {
             }
         }
     }
+}
+
+/// Whether an attempt failed because of the way and not because of who is called: another trunk may do better
+/// (RFC 3263 §4.3: 503, no answer, no connection).
+const fn is_failure_of_way(end: &End) -> bool {
+    matches!(end.status, Some(408 | 430 | 500 | 502..=504))
 }
 
 /// voice-xml.md §1.3.

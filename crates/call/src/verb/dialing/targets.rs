@@ -111,17 +111,24 @@ impl Dialing {
             keep_other_flows(&mut self.flows, id, &place);
             let (dial, target) = (&self.dial, &callee.target);
             let caller_id = target.caller_id.as_deref().or(dial.caller_id.as_deref());
-            let name = target
-                .caller_name
-                .as_deref()
-                .or(dial.caller_name.as_deref());
+            let name = target.caller_name.as_deref();
+            let name = name.or(dial.caller_name.as_deref());
             // RFC 3323 §4.2: who wants to be anonymous is, unless the document shows a number of its own.
             let hidden = ctx.caller.anonymous && caller_id.is_none();
-            let asserted = from_value(
-                caller_id.unwrap_or(&ctx.caller.number_or_user),
-                name.unwrap_or(&ctx.caller.name),
-                &ctx.caller.domain,
-            );
+            let name = name.unwrap_or(&ctx.caller.name);
+            let shown = place.over.as_ref().and_then(|over| over.shown.as_ref());
+            let asserted = match shown {
+                Some(shown) => match &shown.user {
+                    Some(user) if caller_id != Some(NONE) => from_value(user, name, &shown.domain),
+                    _ => from_value(NONE, NONE, &shown.domain),
+                },
+                None => from_value(
+                    caller_id.unwrap_or(&ctx.caller.number_or_user),
+                    name,
+                    &ctx.caller.domain,
+                ),
+            };
+            let is_nobody = shown.is_some_and(|shown| shown.user.is_none());
             let from = match hidden {
                 true => from_value(NONE, NONE, &ctx.caller.domain),
                 false => asserted.clone(),
@@ -133,7 +140,7 @@ impl Dialing {
                     .chain(&dial.sip_headers)
                     .chain(&target.sip_headers),
             );
-            if place.trusted && caller_id != Some(NONE) {
+            if place.trusted && caller_id != Some(NONE) && !is_nobody {
                 // RFC 3325 §5: who is trusted learns who calls, and that others must not.
                 headers.push(Header::new(Name::PAssertedIdentity, asserted));
                 if hidden {
