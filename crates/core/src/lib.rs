@@ -31,7 +31,9 @@ pub use directory::{
 pub use error::{Barred, Error, Why};
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
-pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
+pub use registrar::{
+    Answer, LiveBinding, Location, Registrar, RegistrationPolicy, Short, Shortcut, binding_id,
+};
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
