@@ -43,6 +43,7 @@ max_bindings = 10
 flow_timer = 120
 ping_seconds = 0
 ping_misses = 3
+session_expires = 1800
 proxies = []
 service_route = []
 digest = "MD5"
@@ -194,6 +195,9 @@ pub struct Sip {
     /// Pings in a row that a phone may leave unanswered. After one more it is shown as unreachable and not called while another
     /// phone of its endpoint answers; its next answer or REGISTER brings it back.
     pub ping_misses: u32,
+    /// Seconds between two signs of life of a call that phones which know session timers (RFC 4028) are asked for; a call
+    /// whose phone misses one is ended. At least 90; 0 asks for none and grants what phones ask for.
+    pub session_expires: u32,
     /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
     /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
     /// need not know the extension.
