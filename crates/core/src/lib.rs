@@ -5,6 +5,7 @@
 
 pub mod calls;
 mod clock;
+pub mod diagnosis;
 pub mod directory;
 pub mod error;
 mod handles;
@@ -19,6 +20,7 @@ pub use calls::dialect::{
     AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload,
 };
 pub use clock::Clock;
+pub use diagnosis::Diagnosis;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
@@ -26,6 +28,7 @@ pub use directory::{
 };
 pub use error::{Barred, Error, Why};
 pub use handles::{Closed, MediaHandle, Signalling};
+pub use registrar::{EventKind, Events, RegistrationEvent};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
-use crate::registrar::{Authenticator, Location, Registrar};
+use crate::diagnosis::Diagnosis;
+use crate::registrar::{Authenticator, Events, Herald, Location, Registrar};
 use crate::requests;
 use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
 
@@ -27,6 +28,10 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What happens to registrations.
+    pub events: Events,
+    /// Why phones do not get in.
+    pub diagnosis: Diagnosis,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -67,12 +72,20 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (events, happenings) = Events::new(directory.clone(), clock.clone());
+        location.watched_by(events.watcher());
+        let authenticator = Authenticator::new(
+            Arc::clone(&settings),
+            directory.clone(),
+            events.clone(),
+            key,
+        );
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            events.clone(),
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -80,7 +93,7 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
-            store,
+            store: store.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -95,14 +108,33 @@ impl Core {
             calls.clone(),
             authenticator.clone(),
         );
+        let attempts = Arc::default();
+        let herald = Herald::new(
+            events.clone(),
+            Arc::clone(&attempts),
+            directory.clone(),
+            calls.clone(),
+            store.clone(),
+        );
+        let diagnosis = Diagnosis {
+            attempts,
+            events: events.clone(),
+            directory: directory.clone(),
+            location: location.clone(),
+            store,
+            clock: clock.clone(),
+        };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        tasks.spawn(herald.run(happenings, stop.clone()));
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
+            events,
+            diagnosis,
             requests,
             settings,
             clock,

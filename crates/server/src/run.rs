@@ -156,6 +156,7 @@ impl Server {
     }
 
     async fn stop(self) {
+        self.core.events.close();
         self.streams.stop.cancel();
         self.streams.tasks.close();
         if tokio::time::timeout(CLOSING, self.streams.tasks.wait())

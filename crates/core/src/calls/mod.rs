@@ -167,6 +167,16 @@ impl Calls {
         }
     }
 
+    /// Whose something is, and in which vendor's words its customer is spoken to.
+    pub(crate) fn facts(
+        &self,
+        account: &Account,
+        application: Option<Arc<Application>>,
+        flavor: Flavor,
+    ) -> Facts {
+        self.0.facts(account, application, flavor)
+    }
+
     pub(crate) fn outbox(&self) -> Outbox {
         self.0.outbox.clone()
     }

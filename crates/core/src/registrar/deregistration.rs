@@ -84,6 +84,9 @@ impl Registrar {
             Ok(outcome) => outcome?,
             Err(_) => return Err(store::Error::Closed.into()),
         }
+        for binding in &gone {
+            self.ended(binding);
+        }
         Ok(gone)
     }
 }

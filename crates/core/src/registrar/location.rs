@@ -4,7 +4,7 @@
 //! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them from memory and disk.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use store::{Binding, BindingChange, Completion, Id, Store};
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::registrar::events::{EventKind, Watcher};
 
 /// The table of bindings by endpoint; clones share it.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Location(Arc<Inner>);
 struct Inner {
     store: Store,
     endpoints: DashMap<Id, Vec<Held>>,
+    /// Hears of bindings that go without a REGISTER; set once, when there is somebody to hear.
+    watcher: OnceLock<Watcher>,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
 }
@@ -83,6 +86,7 @@ impl Location {
     pub fn new(store: Store) -> Self {
         Self(Arc::new(Inner {
             store,
+            watcher: OnceLock::new(),
             endpoints: DashMap::new(),
             flows: DashMap::new(),
         }))
@@ -150,7 +154,7 @@ impl Location {
         done: impl FnOnce(&[Held]) -> Completion,
     ) -> Result<Result<(), R>, store::Error> {
         let mut entry = self.0.endpoints.entry(endpoint).or_default();
-        entry.retain(|held| held.binding.expires_at > now);
+        entry.retain(|held| self.stays(held, now));
         let change = match decide(&entry) {
             Ok(change) => change,
             Err(refusal) => return Ok(Err(refusal)),
@@ -202,6 +206,27 @@ impl Location {
         Ok(Ok(()))
     }
 
+    /// Sets who hears of bindings that go without a REGISTER.
+    pub(crate) fn watched_by(&self, watcher: Watcher) {
+        // There is one Core over a table, so the first one stays.
+        let _: Result<(), _> = self.0.watcher.set(watcher);
+    }
+
+    fn tell(&self, kind: EventKind, binding: &Binding) {
+        if let Some(watcher) = self.0.watcher.get() {
+            watcher.gone(kind, binding);
+        }
+    }
+
+    /// Whether a binding is still good; tells of one that lapsed.
+    fn stays(&self, held: &Held, now: Timestamp) -> bool {
+        let stays = held.binding.expires_at > now;
+        if !stays {
+            self.tell(EventKind::Expired, &held.binding);
+        }
+        stays
+    }
+
     fn note_flow(&self, flow: u64, endpoint: Id) {
         let mut endpoints = self.0.flows.entry(flow).or_default();
         if !endpoints.contains(&endpoint) {
@@ -220,6 +245,7 @@ impl Location {
                 held.retain(|held| {
                     let stays = held.binding.flow != flow.0;
                     if !stays {
+                        self.tell(EventKind::FlowLost, &held.binding);
                         let key = held.binding.key.clone();
                         rows.push(BindingChange::Delete { endpoint, key });
                     }
@@ -252,7 +278,9 @@ impl Location {
             });
             let rows = vec![BindingChange::DeleteAll { endpoint }];
             self.0.store.change_bindings(rows, tell)?;
-            held.clear();
+            for gone in held.drain(..) {
+                self.tell(EventKind::Unregistered, &gone.binding);
+            }
         } else {
             return Ok(());
         }
@@ -265,7 +293,7 @@ impl Location {
     /// Removes what has expired from memory and disk.
     pub(crate) async fn sweep(&self, now: Timestamp) {
         self.0.endpoints.retain(|_, held| {
-            held.retain(|held| held.binding.expires_at > now);
+            held.retain(|held| self.stays(held, now));
             !held.is_empty()
         });
         // What is registered again meanwhile has a later time, in the table too.

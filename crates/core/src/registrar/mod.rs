@@ -4,6 +4,8 @@
 mod authentication;
 mod capability;
 mod deregistration;
+mod events;
+mod herald;
 mod location;
 mod policy;
 #[expect(
@@ -15,7 +17,10 @@ mod replay;
 
 pub(crate) use authentication::Authenticator;
 pub use deregistration::{LiveBinding, binding_id};
+pub use events::{EventKind, Events, RegistrationEvent};
+pub(crate) use herald::Herald;
 pub(crate) use location::datagram_target;
+pub(crate) use location::transport_of;
 pub use location::{Location, Reach};
 pub use policy::RegistrationPolicy;
 pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};

@@ -1,6 +1,7 @@
 //! REGISTER: RFC 3261 §10.3, step by step. It decides at once and without waiting; what changes a binding is answered
 //! after its commit, through [`Signalling`].
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use jiff::Timestamp;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
 use store::{Binding, Completion, Id};
 
+use crate::diagnosis::Cause;
 use crate::directory::Subscriber;
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
+use crate::registrar::events::{EventKind, Events};
 use crate::registrar::location::{Change, Held, Location, transport_of};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::{Decision, Directory, Settings, Signalling};
@@ -25,6 +28,7 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    events: Events,
     signalling: Signalling,
 }
 
@@ -35,6 +39,8 @@ struct Refused {
     why: &'static str,
     /// With 423, the shortest registration in seconds.
     least: u32,
+    /// What the explainer keeps of it.
+    cause: Option<Cause>,
 }
 
 const fn refused(status: Status, why: &'static str) -> Refused {
@@ -42,6 +48,14 @@ const fn refused(status: Status, why: &'static str) -> Refused {
         status,
         why,
         least: 0,
+        cause: None,
+    }
+}
+
+const fn refused_for(cause: Cause, status: Status, why: &'static str) -> Refused {
+    Refused {
+        cause: Some(cause),
+        ..refused(status, why)
     }
 }
 
@@ -52,6 +66,7 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        events: Events,
         signalling: Signalling,
     ) -> Self {
         Self {
@@ -59,6 +74,7 @@ impl Registrar {
             directory,
             location,
             authenticator,
+            events,
             signalling,
         }
     }
@@ -78,10 +94,17 @@ impl Registrar {
         request: &Request,
         flow: Flow,
     ) -> Result<Decision, Box<Response>> {
-        let refuse = |refused: Refused| self.refuse(shard, request, &refused);
+        let refuse = |refused: Refused| {
+            self.note(now, request, flow, &refused);
+            self.refuse(shard, request, &refused)
+        };
         let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
         if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
-            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+            return Err(refuse(refused_for(
+                Cause::RefusedUserAgent,
+                Status::FORBIDDEN,
+                "User agent refused",
+            )));
         }
         // Step 1: is the domain of the Request-URI ours?
         let Ok(uri) = request.uri_parsed() else {
@@ -89,7 +112,11 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
-            return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
+            return Err(refuse(refused_for(
+                Cause::WrongDomain,
+                Status::NOT_FOUND,
+                "Domain not served here",
+            )));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
         let who = self
@@ -100,22 +127,37 @@ impl Registrar {
         }
         let subscriber = &who.subscriber;
         if !subscriber.enabled {
-            return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
+            return Err(refuse(refused_for(
+                Cause::Disabled,
+                Status::FORBIDDEN,
+                "Endpoint disabled",
+            )));
         }
         let policy = self.directory.registration_policy(subscriber);
         if policy.refuses(user_agent) {
-            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+            return Err(refuse(refused_for(
+                Cause::RefusedUserAgent,
+                Status::FORBIDDEN,
+                "User agent refused",
+            )));
         }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
-            return Err(refuse(refused(
-                Status::FORBIDDEN,
-                "Not your address of record",
-            )));
+            let asked = refused(Status::FORBIDDEN, "Not your address of record");
+            // It is the one who proved a password that went wrong, not the one whose address was asked for.
+            let (user, cause) = (Some(subscriber.user.as_str()), Cause::NotOwnAddress);
+            self.events.refused(now.wall, request, flow, user, cause);
+            return Err(refuse(asked));
         }
         // Steps 6 and 7.
         let contacts = request.contacts();
-        let contacts = contacts.map_err(|_| refuse(refused(Status::BAD_REQUEST, "Contact")))?;
+        let contacts = contacts.map_err(|_| {
+            refuse(refused_for(
+                Cause::BadContact,
+                Status::BAD_REQUEST,
+                "Contact",
+            ))
+        })?;
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
         let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
@@ -158,6 +200,8 @@ impl Registrar {
         contacts: &Contacts,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
+        let is_heard = self.events.are_heard(&who.subscriber);
+        let happened = RefCell::new(Vec::new());
         let outcome = self.location.change(
             endpoint,
             now.wall,
@@ -170,27 +214,34 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, endpoint, policy, contacts, held)
+                let change =
+                    self.plan(now.wall, request, flow, endpoint, policy, contacts, held)?;
+                if is_heard {
+                    happened.replace(happenings(now.wall, &change, held));
+                }
+                Ok(change)
             },
             |held| {
                 self.authenticator.set_pending(who, true);
                 let live = held.iter().map(|held| &held.binding);
                 let response = self.ok(shard, request, now.wall, live);
-                self.reply_after_commit(shard, flow, who, response)
+                let happened = happened.take();
+                self.reply_after_commit(now, shard, flow, who, response, happened)
             },
         );
         match outcome {
             Ok(Ok(())) => Ok(Decision::Wait),
-            Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
+            Ok(Err(why)) => {
+                self.note(now, request, flow, &why);
+                Err(self.refuse(shard, request, &why))
+            }
             Err(error) => {
                 self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
-                Err(self.refuse(
-                    shard,
-                    request,
-                    &refused(Status::SERVICE_UNAVAILABLE, "Store busy"),
-                ))
+                let why = refused_for(Cause::StoreBusy, Status::SERVICE_UNAVAILABLE, "Store busy");
+                self.note(now, request, flow, &why);
+                Err(self.refuse(shard, request, &why))
             }
         }
     }
@@ -198,17 +249,26 @@ impl Registrar {
     /// Sends the 200 once the bindings are on disk; else 503, and the same request may be tried again.
     fn reply_after_commit(
         &self,
+        now: &Now,
         shard: u8,
         flow: Flow,
         who: &Authenticated,
         mut response: Response,
+        happened: Vec<(EventKind, Binding)>,
     ) -> Completion {
+        let (events, at) = (self.events.clone(), now.wall);
+        let subscriber = Arc::clone(&who.subscriber);
         let signalling = self.signalling.clone();
         let authenticator = self.authenticator.clone();
         let (nonce, count) = (who.nonce, who.count);
         Box::new(move |outcome| {
             match outcome {
-                Ok(()) => authenticator.committed(nonce, count),
+                Ok(()) => {
+                    authenticator.committed(nonce, count);
+                    for (kind, binding) in happened {
+                        events.bound(kind, at, &subscriber, binding);
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "a registration was not committed");
                     authenticator.forget(nonce, count);
@@ -248,7 +308,16 @@ impl Registrar {
         };
         let in_order =
             |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
-        const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
+        const OLD: Refused = refused_for(
+            Cause::OutOfOrder,
+            Status::SERVER_INTERNAL_ERROR,
+            "CSeq is out of order",
+        );
+        const FULL: Refused = refused_for(
+            Cause::TooManyBindings,
+            Status::FORBIDDEN,
+            "Too many bindings",
+        );
         let list = match contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
@@ -265,7 +334,7 @@ impl Registrar {
             Contacts::List(list) => list,
         };
         if list.len() > policy.max_bindings {
-            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+            return Err(FULL);
         }
         let mut change = Change::default();
         for contact in list {
@@ -281,7 +350,7 @@ impl Registrar {
                 Grant::TooBrief => {
                     return Err(Refused {
                         least: policy.min_expires,
-                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                        ..refused_for(Cause::ExpiresTooShort, Status::INTERVAL_TOO_BRIEF, "")
                     });
                 }
                 Grant::Remove => {
@@ -293,10 +362,18 @@ impl Registrar {
                 Grant::Seconds(seconds) => seconds,
             };
             if !contact.uri.scheme.is_sip() {
-                return Err(refused(Status::BAD_REQUEST, "Contact is no SIP URI"));
+                return Err(refused_for(
+                    Cause::BadContact,
+                    Status::BAD_REQUEST,
+                    "Contact is no SIP URI",
+                ));
             }
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
-                return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
+                return Err(refused_for(
+                    Cause::ContactPointsHere,
+                    Status::FORBIDDEN,
+                    "Contact points at this server",
+                ));
             }
             let key = known.map_or_else(|| key_of(contact), |binding| binding.key.clone());
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
@@ -332,7 +409,7 @@ impl Registrar {
             !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
         };
         if held.iter().filter(stays).count() + change.put.len() > policy.max_bindings {
-            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+            return Err(FULL);
         }
         Ok(change)
     }
@@ -361,6 +438,13 @@ impl Registrar {
         response
     }
 
+    /// Keeps why a registration was refused.
+    fn note(&self, now: &Now, request: &Request, flow: Flow, refused: &Refused) {
+        if let Some(cause) = refused.cause {
+            self.events.refused(now.wall, request, flow, None, cause);
+        }
+    }
+
     fn refuse(&self, shard: u8, request: &Request, refused: &Refused) -> Box<Response> {
         let mut response = self.authenticator.respond(shard, request, refused.status);
         match refused.status {
@@ -380,10 +464,30 @@ impl Registrar {
         self.location.flow_closed(flow);
     }
 
+    /// Tells of a binding that the operator ended.
+    pub(super) fn ended(&self, binding: &Binding) {
+        self.events.gone(EventKind::Unregistered, binding);
+    }
+
     /// Gives the table of bindings.
     pub fn location(&self) -> &Location {
         &self.location
     }
+}
+
+/// What a change means to those who watch: who logged in, came back or logged out.
+fn happenings(now: Timestamp, change: &Change, held: &[Held]) -> Vec<(EventKind, Binding)> {
+    let gone = held.iter().map(|held| &held.binding);
+    let gone = gone.filter(|binding| change.remove.contains(&binding.key));
+    let gone = gone.map(|binding| (EventKind::Unregistered, binding.clone()));
+    // A refresh keeps the time of its login.
+    let kind = |binding: &Binding| match binding.logged_in == now {
+        true => EventKind::Registered,
+        false => EventKind::Refreshed,
+    };
+    let put = change.put.iter();
+    gone.chain(put.map(|binding| (kind(binding), binding.clone())))
+        .collect()
 }
 
 /// Tells whether this REGISTER made the binding.
