@@ -232,7 +232,7 @@ impl Shard {
         // The core starts tasks; they belong on the main runtime and not on this thread's.
         let _main = self.main.enter();
         match event {
-            Event::Request { request, flow } => self.request(request, flow),
+            Event::Request { request, flow, .. } => self.request(request, flow),
             Event::Rejected { flow, status, why } => {
                 add(&self.counters.rejected, 1);
                 tracing::debug!(transport = %flow.transport, remote = %flow.remote, status = status.0, why, "message refused");

@@ -662,7 +662,10 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             why: EndReason::Bye { .. },
         } => format!("Bye({leg})"),
         SessionEvent::Ended { why } => format!("Ended({leg}, {why:?})"),
-        SessionEvent::Info { .. } => format!("Info({leg})"),
+        SessionEvent::Requested { wants, .. } => format!("Requested({leg}, {wants:?})"),
+        SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
+        SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
+        SessionEvent::Found { replaced, .. } => format!("Found({leg}, {replaced:?})"),
     }
 }
 

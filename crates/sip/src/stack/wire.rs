@@ -9,7 +9,7 @@ use rand_core::RngCore;
 use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
-use crate::invite::Alarm;
+use crate::invite::{Alarm, put_sdp};
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
 use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
@@ -20,7 +20,8 @@ use crate::transaction::{
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transport};
 
 /// The methods that we take.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
@@ -310,8 +311,10 @@ impl Wire {
         transaction: TransactionId,
         dialog: &Dialog,
         number: u32,
+        sdp: Option<Bytes>,
     ) {
         let mut request = dialog.ack(number);
+        put_sdp(&mut request.headers, &mut request.body, sdp);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
         let bytes = request.write();
