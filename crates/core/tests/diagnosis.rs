@@ -68,7 +68,12 @@ async fn each_way_to_fail_has_its_name_which_only_the_explainer_tells() {
     not_own.headers.set(Name::To, to);
     world.endpoint("bob").await;
     let cases: Vec<(&str, Request, &str, u16)> = vec![
-        ("wrong_password", register("alice", 1, CONTACT), "wrong", 401),
+        (
+            "wrong_password",
+            register("alice", 1, CONTACT),
+            "wrong",
+            401,
+        ),
         (
             "expires_too_short",
             with(2, CONTACT, Name::Expires, "5"),
@@ -101,7 +106,12 @@ async fn each_way_to_fail_has_its_name_which_only_the_explainer_tells() {
             PASSWORD,
             403,
         ),
-        ("out_of_order", register("alice", 19, CONTACT), PASSWORD, 500),
+        (
+            "out_of_order",
+            register("alice", 19, CONTACT),
+            PASSWORD,
+            500,
+        ),
     ];
     for (cause, request, password, status) in cases {
         let sent = world.send_as("alice", password, &request, udp(5060)).await;
@@ -114,7 +124,9 @@ async fn each_way_to_fail_has_its_name_which_only_the_explainer_tells() {
     let challenge = world.send(&request, udp(5060)).await.reply();
     let proof = prove(&challenge, "alice", PASSWORD, 1, &request);
     let elsewhere = proof.replace("realm=\"sip.example.net\"", "realm=\"asterisk\"");
-    let sent = world.send(&with_proof(&request, elsewhere), udp(5060)).await;
+    let sent = world
+        .send(&with_proof(&request, elsewhere), udp(5060))
+        .await;
     assert_eq!(sent.status(), 401);
     expected.insert(0, "wrong_realm");
     assert_eq!(causes(&world, &alice, expected.len()).await, expected);
@@ -144,9 +156,15 @@ async fn each_way_to_fail_has_its_name_which_only_the_explainer_tells() {
     );
     let newest = &report.attempts[0];
     assert_eq!(newest.source, udp(5060).remote);
-    assert_eq!((newest.user.as_str(), newest.host.as_str()), ("alice", DOMAIN));
+    assert_eq!(
+        (newest.user.as_str(), newest.host.as_str()),
+        ("alice", DOMAIN)
+    );
     let shown = format!("{report:?}");
-    assert!(!shown.contains(PASSWORD) && !shown.contains("nonce"), "{shown}");
+    assert!(
+        !shown.contains(PASSWORD) && !shown.contains("nonce"),
+        "{shown}"
+    );
 }
 
 #[tokio::test]
@@ -158,7 +176,9 @@ async fn a_stale_nonce_is_named_when_it_does_not_end() {
     world.clock.advance(Duration::from_secs(121));
     let proof = prove(&challenge, "alice", PASSWORD, 1, &request);
     for _ in 0..2 {
-        let sent = world.send(&with_proof(&request, proof.clone()), udp(5060)).await;
+        let sent = world
+            .send(&with_proof(&request, proof.clone()), udp(5060))
+            .await;
         let again = sent.reply();
         let value = again.headers.get(&Name::WwwAuthenticate).expect("one");
         assert!(value.ends_with("stale=true"), "{value}");
@@ -168,7 +188,9 @@ async fn a_stale_nonce_is_named_when_it_does_not_end() {
     assert_eq!(sent.status(), 200);
     assert!(report(&world, &alice).await.attempts.is_empty());
     for _ in 0..3 {
-        world.send(&with_proof(&request, proof.clone()), udp(5060)).await;
+        world
+            .send(&with_proof(&request, proof.clone()), udp(5060))
+            .await;
     }
     assert_eq!(causes(&world, &alice, 1).await, ["stale_nonce"]);
 }
@@ -215,7 +237,10 @@ async fn a_binding_without_its_connection_and_a_private_address_are_found() {
     let mut world = World::new().await;
     let alice = world.endpoint("alice").await;
     let never = report(&world, &alice).await;
-    assert_eq!(codes(&never, Question::LogIn), [("never_tried", Verdict::Note)]);
+    assert_eq!(
+        codes(&never, Question::LogIn),
+        [("never_tried", Verdict::Note)]
+    );
     assert_eq!(
         codes(&never, Question::ReceiveCalls),
         [("not_registered", Verdict::Problem)]
@@ -226,10 +251,15 @@ async fn a_binding_without_its_connection_and_a_private_address_are_found() {
     );
     world.direct_dial().await;
     let request = register("alice", 1, CONTACT);
-    let sent = world.send_as("alice", PASSWORD, &request, websocket(7)).await;
+    let sent = world
+        .send_as("alice", PASSWORD, &request, websocket(7))
+        .await;
     assert_eq!(sent.status(), 200);
     let there = report(&world, &alice).await;
-    assert_eq!(codes(&there, Question::LogIn), [("registered", Verdict::Fine)]);
+    assert_eq!(
+        codes(&there, Question::LogIn),
+        [("registered", Verdict::Fine)]
+    );
     assert_eq!(
         codes(&there, Question::MakeCalls),
         [("calls_possible", Verdict::Fine)]
@@ -250,7 +280,12 @@ async fn a_binding_without_its_connection_and_a_private_address_are_found() {
     );
 }
 
-fn call(world: &World, endpoint: &EndpointView, direction: CallDirection, cause: call::Cause) -> CallRow {
+fn call(
+    world: &World,
+    endpoint: &EndpointView,
+    direction: CallDirection,
+    cause: call::Cause,
+) -> CallRow {
     let now = world.clock.now().wall;
     CallRow {
         uuid: Uuid::from_u128(u128::from(cause.code()) << 8 | direction as u128),
@@ -326,9 +361,21 @@ async fn what_became_of_calls_answers_the_other_questions() {
         }
     };
     for (row, disconnected, quality) in [
-        (answered(Cause::NormalHangup, 500, 500, 0), "hung_up", "audio_both_ways"),
-        (answered(Cause::NetworkError, 0, 500, 0), "signalling_lost", "no_audio_from_phone"),
-        (answered(Cause::MediaTimeout, 900, 1000, 100), "media_timeout", "packet_loss"),
+        (
+            answered(Cause::NormalHangup, 500, 500, 0),
+            "hung_up",
+            "audio_both_ways",
+        ),
+        (
+            answered(Cause::NetworkError, 0, 500, 0),
+            "signalling_lost",
+            "no_audio_from_phone",
+        ),
+        (
+            answered(Cause::MediaTimeout, 900, 1000, 100),
+            "media_timeout",
+            "packet_loss",
+        ),
     ] {
         world.clock.advance(Duration::from_secs(1));
         world.store.upsert_call(row).await.expect("a row");

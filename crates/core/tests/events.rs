@@ -62,10 +62,16 @@ async fn world_with(url: Option<&str>) -> (World, EndpointView) {
 async fn a_customers_url_hears_of_an_endpoint_in_order() {
     let mut customer = Customer::new(|_| http("200 OK", "", b"")).await;
     let (mut world, alice) = world_with(Some(&customer.base)).await;
-    assert_eq!(send(&mut world, &register("alice", 1, CONTACT), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 1, CONTACT), udp(5060)).await,
+        200
+    );
     assert_eq!(told(&customer.request().await), told_of("registered"));
     // A refresh is not told, unless a policy asks for it.
-    assert_eq!(send(&mut world, &register("alice", 2, CONTACT), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 2, CONTACT), udp(5060)).await,
+        200
+    );
     let wrong = world
         .send_as("alice", "wrong", &register("alice", 3, CONTACT), udp(5060))
         .await;
@@ -79,20 +85,35 @@ async fn a_customers_url_hears_of_an_endpoint_in_order() {
         ..PolicyChange::default()
     };
     let of = PolicyOf::Endpoint(Key::Number(alice.endpoint.id));
-    let set = world.core.directory.update_policy(&world.account, &of, policy);
+    let set = world
+        .core
+        .directory
+        .update_policy(&world.account, &of, policy);
     set.await.expect("a policy");
-    assert_eq!(send(&mut world, &register("alice", 4, CONTACT), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 4, CONTACT), udp(5060)).await,
+        200
+    );
     assert_eq!(told(&customer.request().await), told_of("refreshed"));
     assert_eq!(send(&mut world, &bye(5, CONTACT), udp(5060)).await, 200);
     assert_eq!(told(&customer.request().await), told_of("unregistered"));
-    assert_eq!(send(&mut world, &register("alice", 6, CONTACT), websocket(9)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 6, CONTACT), websocket(9)).await,
+        200
+    );
     assert_eq!(told(&customer.request().await), told_of("registered"));
     world.core.flow_closed(FlowId(9));
     assert_eq!(told(&customer.request().await), told_of("flow_lost"));
-    assert_eq!(send(&mut world, &register("alice", 7, CONTACT), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 7, CONTACT), udp(5060)).await,
+        200
+    );
     assert_eq!(told(&customer.request().await), told_of("registered"));
     world.clock.advance(Duration::from_secs(3601));
-    assert_eq!(send(&mut world, &register("alice", 8, OTHER), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 8, OTHER), udp(5060)).await,
+        200
+    );
     assert_eq!(told(&customer.request().await), told_of("expired"));
     assert_eq!(told(&customer.request().await), told_of("registered"));
     let now = world.clock.now().wall;
@@ -114,8 +135,17 @@ async fn next(stream: &mut Receiver<std::sync::Arc<RegistrationEvent>>) -> (Stri
 async fn a_stream_shows_its_own_account_and_brute_force_once_a_minute() {
     let (mut world, _) = world_with(None).await;
     let other = NewAccount::named("other");
-    let other = world.core.directory.create_account(other).await.expect("one");
-    let mut own = world.core.events.subscribe(world.account.id).expect("a stream");
+    let other = world
+        .core
+        .directory
+        .create_account(other)
+        .await
+        .expect("one");
+    let mut own = world
+        .core
+        .events
+        .subscribe(world.account.id)
+        .expect("a stream");
     let mut foreign = world.core.events.subscribe(other.id).expect("a stream");
     let failed = ("auth_failed".to_owned(), "wrong_password".to_owned());
     for serial in 1..=20 {
@@ -124,7 +154,10 @@ async fn a_stream_shows_its_own_account_and_brute_force_once_a_minute() {
         assert_eq!(wrong.status(), 401);
     }
     assert_eq!(next(&mut own).await, failed);
-    assert_eq!(send(&mut world, &register("alice", 21, CONTACT), udp(5060)).await, 200);
+    assert_eq!(
+        send(&mut world, &register("alice", 21, CONTACT), udp(5060)).await,
+        200
+    );
     assert_eq!(next(&mut own).await, told_of("registered"));
     world.clock.advance(Duration::from_secs(61));
     let again = register("alice", 22, CONTACT);

@@ -217,7 +217,7 @@ impl Registrar {
                 let change =
                     self.plan(now.wall, request, flow, endpoint, policy, contacts, held)?;
                 if is_heard {
-                    happened.replace(happenings(now.wall, &change, held));
+                    happened.replace(happenings(&change, held));
                 }
                 Ok(change)
             },
@@ -476,14 +476,18 @@ impl Registrar {
 }
 
 /// What a change means to those who watch: who logged in, came back or logged out.
-fn happenings(now: Timestamp, change: &Change, held: &[Held]) -> Vec<(EventKind, Binding)> {
+fn happenings(change: &Change, held: &[Held]) -> Vec<(EventKind, Binding)> {
     let gone = held.iter().map(|held| &held.binding);
     let gone = gone.filter(|binding| change.remove.contains(&binding.key));
     let gone = gone.map(|binding| (EventKind::Unregistered, binding.clone()));
-    // A refresh keeps the time of its login.
-    let kind = |binding: &Binding| match binding.logged_in == now {
-        true => EventKind::Registered,
-        false => EventKind::Refreshed,
+    // RFC 3261 §10.2: a phone keeps one Call-ID for all registrations of one boot.
+    let is_refresh = |binding: &Binding| {
+        let mut known = held.iter().map(|held| &held.binding);
+        known.any(|known| known.key == binding.key && known.call_id == binding.call_id)
+    };
+    let kind = |binding: &Binding| match is_refresh(binding) {
+        true => EventKind::Refreshed,
+        false => EventKind::Registered,
     };
     let put = change.put.iter();
     gone.chain(put.map(|binding| (kind(binding), binding.clone())))
