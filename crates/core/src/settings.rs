@@ -29,6 +29,12 @@ pub struct Settings {
     pub max_expires: u32,
     /// The most contacts of one endpoint.
     pub max_bindings: usize,
+    /// How often a client of outbound is to ping its connection, in seconds (RFC 5626 §4.4); 0 leaves it to the client.
+    pub flow_timer: u32,
+    /// Proxies that a REGISTER may come through: what they say in Path is believed (RFC 3327).
+    pub proxies: Vec<IpNet>,
+    /// What clients are told to route their requests through: name-addr values with `lr` (RFC 3608).
+    pub service_route: Vec<String>,
     /// How long a digest nonce is good for.
     pub nonce_lifetime: Duration,
     /// The digest algorithm of challenges; what is weaker is not taken.
@@ -94,6 +100,9 @@ impl Default for Settings {
             default_expires: 3600,
             max_expires: 7200,
             max_bindings: 10,
+            flow_timer: 120,
+            proxies: Vec::new(),
+            service_route: Vec::new(),
             nonce_lifetime: Duration::from_secs(120),
             algorithm: Algorithm::Md5,
             bind_nonces: true,

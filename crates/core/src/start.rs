@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::diagnosis::Diagnosis;
+use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Events, Herald, Location, Registrar};
 use crate::requests;
 use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
@@ -80,11 +81,13 @@ impl Core {
             events.clone(),
             key,
         );
+        let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            gruus.clone(),
             events.clone(),
             signalling.clone(),
         ));
@@ -93,6 +96,7 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
+            gruus,
             store: store.clone(),
             authenticator: authenticator.clone(),
             signalling,

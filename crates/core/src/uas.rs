@@ -10,8 +10,8 @@ use crate::{Calls, Directory, Registrar, Settings};
 
 /// Methods that are served, in or outside of a dialog.
 const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE";
-/// Extensions that a client may require (RFC 4028).
-const SUPPORTED: &[&str] = &["timer"];
+/// Extensions that a client may require (RFC 4028, RFC 3327, RFC 5626, RFC 5627).
+const SUPPORTED: &[&str] = &["timer", "path", "outbound", "gruu"];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]

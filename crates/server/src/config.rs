@@ -36,6 +36,9 @@ min_expires = 60
 default_expires = 3600
 max_expires = 7200
 max_bindings = 10
+flow_timer = 120
+proxies = []
+service_route = []
 digest = "MD5"
 bind_nonces = true
 nonce_seconds = 120
@@ -146,6 +149,16 @@ pub struct Sip {
     pub max_expires: u32,
     /// Phones (bindings) that one endpoint may have at a time.
     pub max_bindings: usize,
+    /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
+    /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
+    pub flow_timer: u32,
+    /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
+    /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
+    /// need not know the extension.
+    pub proxies: Vec<IpNet>,
+    /// `Service-Route` (RFC 3608) in the answer to REGISTER: what phones route their requests through, nearest first, each
+    /// like `<sip:edge.example.com;lr>`. Empty: none is sent.
+    pub service_route: Vec<String>,
     /// Algorithm of digest challenges: `MD5`, `SHA-256` or `SHA-512-256` (RFC 8760). A challenge offers exactly one, and many
     /// phones know `MD5` only.
     pub digest: DigestAlgorithm,
@@ -371,6 +384,16 @@ impl Config {
             return wrong(
                 "sip.default_expires",
                 "it must lie between sip.min_expires and sip.max_expires",
+            );
+        }
+        let is_route = |hop: &String| {
+            let hop = sip::NameAddr::parse(&hop.as_str().into());
+            hop.is_ok_and(|hop| hop.uri.scheme.is_sip() && hop.uri.param("lr").is_some())
+        };
+        if !self.sip.service_route.iter().all(is_route) {
+            return wrong(
+                "sip.service_route",
+                "each entry is a SIP URI in angle brackets with `;lr`, like `<sip:edge.example.com;lr>`",
             );
         }
         if self.media.ip.is_unspecified() {

@@ -17,6 +17,7 @@ mod error;
 mod page;
 mod policy;
 mod seal;
+mod sealer;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
@@ -30,6 +31,7 @@ pub use error::{Error, Result};
 pub use page::{Comparison, Match, Page, Paged};
 pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
+pub use sealer::Sealer;
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.
 pub type Id = i64;

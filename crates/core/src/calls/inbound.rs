@@ -216,10 +216,9 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
-        let user = uri.user_decoded().unwrap_or_default();
         let Some(subscriber) = self
-            .directory
-            .subscriber(&host, &user)
+            .locator
+            .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
             return refuse(Status::NOT_FOUND, "");
@@ -239,7 +238,11 @@ impl Inner {
         Ok(Admitted {
             facts: self.facts(&account, None, subscriber.flavor),
             script: Script::Document {
-                document: direct_dial(&self.settings, target),
+                // A GRUU goes on as it is: it is the device that is called (RFC 5627 §6.1).
+                document: match uri.param("gr") {
+                    Some(_) => direct_dial(&self.settings, uri.to_string()),
+                    None => direct_dial(&self.settings, target),
+                },
                 hangup: None,
             },
             asker: Asker {

@@ -2,6 +2,7 @@
 //! are (`locate`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
 pub(crate) mod callback;
+mod device;
 pub mod dialect;
 mod egress;
 pub mod fetch;
@@ -32,6 +33,7 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::directory::Gruus;
 use crate::registrar::Authenticator;
 use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
 
@@ -68,6 +70,7 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
     pub(crate) store: Store,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
@@ -92,6 +95,7 @@ impl Calls {
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,
+                gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),

@@ -157,7 +157,7 @@ impl Attempts {
         let mut all: Vec<Attempt> = own
             .flat_map(|(_, ring)| ring.attempts.iter().cloned())
             .collect();
-        all.sort_by(|one, other| other.at.cmp(&one.at));
+        all.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         all
     }
 }

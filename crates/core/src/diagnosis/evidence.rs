@@ -60,7 +60,7 @@ impl Diagnosis {
                 Cause::UnknownUser | Cause::AccountCredentials
             )
         });
-        misnamed.sort_by(|one, other| other.at.cmp(&one.at));
+        misnamed.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         let default = self.directory.default_application(account.id);
         Ok(Evidence {
             application: view.application.clone().or(default),

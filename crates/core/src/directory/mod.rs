@@ -10,6 +10,7 @@ mod application;
 mod call;
 mod domain;
 mod endpoint;
+mod gruu;
 mod id;
 mod pace;
 mod policy;
@@ -40,6 +41,7 @@ pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 
+pub(crate) use gruu::{Device, Gruus};
 use pace::Pace;
 use policy_index::PolicyIndex;
 use subscriber::Subscribers;

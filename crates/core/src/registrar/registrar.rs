@@ -8,18 +8,17 @@ use std::time::Duration;
 use call::Now;
 use jiff::Timestamp;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
-use store::{Binding, Completion, Id};
+use store::{Binding, Completion};
 
 use crate::diagnosis::Cause;
-use crate::directory::Subscriber;
+use crate::directory::{Gruus, Subscriber};
+use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused, refused_for};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::events::{EventKind, Events};
 use crate::registrar::location::{Change, Held, Location, transport_of};
+use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
 use crate::{Decision, Directory, Settings, Signalling};
-
-/// Seconds after which a client may try again what found the store busy.
-const RETRY_AFTER: &str = "2";
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -28,35 +27,9 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    answers: Answers,
     events: Events,
     signalling: Signalling,
-}
-
-/// Why the bindings stay as they are.
-#[derive(Debug)]
-struct Refused {
-    status: Status,
-    why: &'static str,
-    /// With 423, the shortest registration in seconds.
-    least: u32,
-    /// What the explainer keeps of it.
-    cause: Option<Cause>,
-}
-
-const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused {
-        status,
-        why,
-        least: 0,
-        cause: None,
-    }
-}
-
-const fn refused_for(cause: Cause, status: Status, why: &'static str) -> Refused {
-    Refused {
-        cause: Some(cause),
-        ..refused(status, why)
-    }
 }
 
 impl Registrar {
@@ -66,10 +39,12 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        gruus: Gruus,
         events: Events,
         signalling: Signalling,
     ) -> Self {
         Self {
+            answers: Answers::new(Arc::clone(&settings), authenticator.clone(), gruus),
             settings,
             directory,
             location,
@@ -94,10 +69,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
     ) -> Result<Decision, Box<Response>> {
-        let refuse = |refused: Refused| {
-            self.note(now, request, flow, &refused);
-            self.refuse(shard, request, &refused)
-        };
+        let refuse = |refused: Refused| self.refuse(now, shard, request, flow, &refused);
         let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
         if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
             return Err(refuse(refused_for(
@@ -143,35 +115,32 @@ impl Registrar {
         }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
-            let asked = refused(Status::FORBIDDEN, "Not your address of record");
             // It is the one who proved a password that went wrong, not the one whose address was asked for.
             let (user, cause) = (Some(subscriber.user.as_str()), Cause::NotOwnAddress);
             self.events.refused(now.wall, request, flow, user, cause);
-            return Err(refuse(asked));
+            return Err(refuse(refused(
+                Status::FORBIDDEN,
+                "Not your address of record",
+            )));
         }
         // Steps 6 and 7.
-        let contacts = request.contacts();
-        let contacts = contacts.map_err(|_| {
-            refuse(refused_for(
-                Cause::BadContact,
-                Status::BAD_REQUEST,
-                "Contact",
-            ))
-        })?;
+        let way = Way::of(&self.settings, request, flow).map_err(refuse)?;
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
-        let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
+        let asks = matches!(&way.contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
         let is_bound =
             who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
         if asks || is_bound {
-            return Ok(Decision::Reply(self.ok(
+            return Ok(Decision::Reply(self.answers.ok(
                 shard,
                 request,
                 now.wall,
+                subscriber,
+                &way,
                 bindings.iter(),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &policy, &contacts)
+        self.bind(now, shard, request, flow, &who, &policy, &way)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -197,7 +166,7 @@ impl Registrar {
         flow: Flow,
         who: &Authenticated,
         policy: &RegistrationPolicy,
-        contacts: &Contacts,
+        way: &Way,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
         let is_heard = self.events.are_heard(&who.subscriber);
@@ -215,7 +184,7 @@ impl Registrar {
                     ));
                 }
                 let change =
-                    self.plan(now.wall, request, flow, endpoint, policy, contacts, held)?;
+                    self.plan(now.wall, request, flow, &who.subscriber, policy, way, held)?;
                 if is_heard {
                     happened.replace(happenings(&change, held));
                 }
@@ -224,24 +193,23 @@ impl Registrar {
             |held| {
                 self.authenticator.set_pending(who, true);
                 let live = held.iter().map(|held| &held.binding);
-                let response = self.ok(shard, request, now.wall, live);
+                let subscriber = &who.subscriber;
+                let response = self
+                    .answers
+                    .ok(shard, request, now.wall, subscriber, way, live);
                 let happened = happened.take();
                 self.reply_after_commit(now, shard, flow, who, response, happened)
             },
         );
         match outcome {
             Ok(Ok(())) => Ok(Decision::Wait),
-            Ok(Err(why)) => {
-                self.note(now, request, flow, &why);
-                Err(self.refuse(shard, request, &why))
-            }
+            Ok(Err(why)) => Err(self.refuse(now, shard, request, flow, &why)),
             Err(error) => {
                 self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
                 let why = refused_for(Cause::StoreBusy, Status::SERVICE_UNAVAILABLE, "Store busy");
-                self.note(now, request, flow, &why);
-                Err(self.refuse(shard, request, &why))
+                Err(self.refuse(now, shard, request, flow, &why))
             }
         }
     }
@@ -298,9 +266,9 @@ impl Registrar {
         now: Timestamp,
         request: &Request,
         flow: Flow,
-        endpoint: Id,
+        subscriber: &Subscriber,
         policy: &RegistrationPolicy,
-        contacts: &Contacts,
+        way: &Way,
         held: &[Held],
     ) -> Result<Change, Refused> {
         let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
@@ -318,7 +286,7 @@ impl Registrar {
             Status::FORBIDDEN,
             "Too many bindings",
         );
-        let list = match contacts {
+        let list = match &way.contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
             }
@@ -336,13 +304,16 @@ impl Registrar {
         if list.len() > policy.max_bindings {
             return Err(FULL);
         }
+        if !way.admits(list, request.expires()) {
+            return Err(refused(Status::BAD_REQUEST, "One flow at a time"));
+        }
         let mut change = Change::default();
         for contact in list {
             let grant = policy::grant(policy, contact, request.expires());
             let known = held
                 .iter()
                 .map(|held| &held.binding)
-                .find(|binding| names(contact, binding));
+                .find(|binding| names(way, contact, binding));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
@@ -375,14 +346,14 @@ impl Registrar {
                     "Contact points at this server",
                 ));
             }
-            let key = known.map_or_else(|| key_of(contact), |binding| binding.key.clone());
+            let key = known.map_or_else(|| key_of(way, contact), |binding| binding.key.clone());
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
             // all registrations of one boot).
             let logged_in = known.filter(|binding| binding.call_id == **call_id);
             // The last of two equal Contacts wins.
             change.put.retain(|binding| binding.key != key);
             change.put.push(Binding {
-                endpoint,
+                endpoint: subscriber.endpoint,
                 key,
                 contact: contact.uri_text.to_string(),
                 call_id: call_id.to_string(),
@@ -395,13 +366,10 @@ impl Registrar {
                 local: flow.local,
                 remote: flow.remote,
                 flow: flow.id.0,
-                path: None,
+                path: way.path.clone(),
                 user_agent: user_agent(request),
                 q: contact.q(),
-                instance: contact
-                    .params
-                    .get("+sip.instance")
-                    .map(|instance| instance.to_string()),
+                instance: outbound::instance(contact),
             });
         }
         let stays = |held: &&Held| {
@@ -414,49 +382,19 @@ impl Registrar {
         Ok(change)
     }
 
-    /// Step 8: all live bindings with what is left of their time, and the date.
-    fn ok<'a>(
+    /// Answers a refusal, and keeps why.
+    fn refuse(
         &self,
+        now: &Now,
         shard: u8,
         request: &Request,
-        now: Timestamp,
-        bindings: impl Iterator<Item = &'a Binding>,
-    ) -> Response {
-        let mut response = self.authenticator.respond(shard, request, Status::OK);
-        for binding in bindings {
-            let left = binding.expires_at.duration_since(now).as_secs().max(0);
-            let mut value = format!("<{}>;expires={left}", binding.contact);
-            if binding.q != 1000 {
-                value.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
-            }
-            if let Some(instance) = &binding.instance {
-                value.push_str(&format!(";+sip.instance=\"{instance}\""));
-            }
-            response.headers.push(Name::Contact, value);
-        }
-        response.headers.push(Name::Date, date(now));
-        response
-    }
-
-    /// Keeps why a registration was refused.
-    fn note(&self, now: &Now, request: &Request, flow: Flow, refused: &Refused) {
+        flow: Flow,
+        refused: &Refused,
+    ) -> Box<Response> {
         if let Some(cause) = refused.cause {
             self.events.refused(now.wall, request, flow, None, cause);
         }
-    }
-
-    fn refuse(&self, shard: u8, request: &Request, refused: &Refused) -> Box<Response> {
-        let mut response = self.authenticator.respond(shard, request, refused.status);
-        match refused.status {
-            Status::INTERVAL_TOO_BRIEF => {
-                response
-                    .headers
-                    .push(Name::MinExpires, refused.least.to_string());
-            }
-            Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
-            _ => response.reason = refused.why.into(),
-        }
-        Box::new(response)
+        self.answers.refuse(shard, request, refused)
     }
 
     /// Removes the bindings of a stream connection that is gone.
@@ -504,8 +442,8 @@ fn is_from(binding: &Binding, request: &Request) -> bool {
 
 /// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
 /// URI (RFC 3261 §10.3 step 7, §19.1.4).
-fn names(contact: &NameAddr, binding: &Binding) -> bool {
-    if let Some(key) = outbound_key(contact) {
+fn names(way: &Way, contact: &NameAddr, binding: &Binding) -> bool {
+    if let Some(key) = way.key(contact) {
         return key == binding.key;
     }
     if contact.uri_text == *binding.contact {
@@ -514,14 +452,9 @@ fn names(contact: &NameAddr, binding: &Binding) -> bool {
     sip::Uri::parse(&binding.contact.as_str().into()).is_ok_and(|uri| uri.same_as(&contact.uri))
 }
 
-fn key_of(contact: &NameAddr) -> String {
-    outbound_key(contact).unwrap_or_else(|| contact.uri_text.to_string())
-}
-
-fn outbound_key(contact: &NameAddr) -> Option<String> {
-    let instance = contact.params.get("+sip.instance")?;
-    let registration: u32 = contact.params.get("reg-id")?.parse().ok()?;
-    Some(format!("{instance}#{registration}"))
+fn key_of(way: &Way, contact: &NameAddr) -> String {
+    way.key(contact)
+        .unwrap_or_else(|| contact.uri_text.to_string())
 }
 
 /// At most 250 characters of User-Agent are kept.
@@ -531,9 +464,4 @@ fn user_agent(request: &Request) -> String {
         .get(&Name::UserAgent)
         .map_or("", |value| value);
     value.chars().take(250).collect()
-}
-
-/// Spells a time as SIP does (RFC 3261 §20.17).
-fn date(now: Timestamp) -> String {
-    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -24,6 +24,9 @@ impl Config {
             default_expires: self.sip.default_expires,
             max_expires: self.sip.max_expires,
             max_bindings: self.sip.max_bindings,
+            flow_timer: self.sip.flow_timer,
+            proxies: self.sip.proxies.clone(),
+            service_route: self.sip.service_route.clone(),
             algorithm: match self.sip.digest {
                 DigestAlgorithm::Md5 => Algorithm::Md5,
                 DigestAlgorithm::Sha256 => Algorithm::Sha256,

@@ -63,6 +63,7 @@ names! {
     Timestamp "Timestamp",
     Supported "Supported",
     AlertInfo "Alert-Info",
+    FlowTimer "Flow-Timer",
     UserAgent "User-Agent",
     ReferredBy "Referred-By",
     MinExpires "Min-Expires",
