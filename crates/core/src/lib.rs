@@ -8,11 +8,13 @@ mod clock;
 pub mod diagnosis;
 pub mod directory;
 pub mod error;
+pub mod guard;
 mod handles;
 pub mod registrar;
 pub mod requests;
 pub mod settings;
 mod start;
+mod trunks;
 mod uas;
 
 pub use calls::Calls;
@@ -24,18 +26,25 @@ pub use diagnosis::Diagnosis;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, PolicyChange, PolicyOf, PolicyView,
+    Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
-pub use handles::{Closed, MediaHandle, Signalling};
-pub use registrar::{EventKind, Events, RegistrationEvent};
-pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
+pub use guard::{Abuse, Guard, Offence};
+pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
+
+pub use registrar::{
+    EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent, RegistrationPolicy,
+    binding_id,
+};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
+pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,
+    Transport, Trunk,
 };

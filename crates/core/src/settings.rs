@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sip::digest::Algorithm;
 
+use crate::guard::Abuse;
+
 /// The platform's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -57,6 +59,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// The most calls a minute that one stranger's address may make to endpoints.
     pub strangers_per_minute: u32,
+    /// What silences a source.
+    pub abuse: Abuse,
     /// The user that browsers send their keepalive to.
     pub admin_user: String,
     /// The longest call when nobody says otherwise.
@@ -114,6 +118,7 @@ impl Default for Settings {
             requests_per_second: 0,
             max_calls: 10_000,
             strangers_per_minute: 30,
+            abuse: Abuse::default(),
             admin_user: "admin".to_owned(),
             time_limit: Duration::from_secs(4 * 3600),
             ring_timeout: Duration::from_secs(60),

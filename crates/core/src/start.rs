@@ -13,7 +13,10 @@ use crate::diagnosis::Diagnosis;
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Events, Herald, Location, Registrar};
 use crate::requests;
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
+use crate::trunks::TrunkStates;
+use crate::{
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -33,6 +36,10 @@ pub struct Core {
     pub events: Events,
     /// Why phones do not get in.
     pub diagnosis: Diagnosis,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
+    /// Who is not answered.
+    pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -75,10 +82,12 @@ impl Core {
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
         let (events, happenings) = Events::new(directory.clone(), clock.clone());
         location.watched_by(events.watcher());
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
         let authenticator = Authenticator::new(
             Arc::clone(&settings),
             directory.clone(),
             events.clone(),
+            guard.clone(),
             key,
         );
         let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
@@ -87,6 +96,7 @@ impl Core {
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
             gruus.clone(),
             events.clone(),
             signalling.clone(),
@@ -98,6 +108,7 @@ impl Core {
             location: location.clone(),
             gruus,
             store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling,
             media,
@@ -111,6 +122,7 @@ impl Core {
             Arc::clone(&registrar),
             calls.clone(),
             authenticator.clone(),
+            guard.clone(),
         );
         let attempts = Arc::default();
         let herald = Herald::new(
@@ -125,12 +137,17 @@ impl Core {
             events: events.clone(),
             directory: directory.clone(),
             location: location.clone(),
-            store,
+            store: store.clone(),
             clock: clock.clone(),
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
         tasks.spawn(herald.run(happenings, stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
@@ -139,6 +156,8 @@ impl Core {
             uas,
             events,
             diagnosis,
+            trunks: TrunkStates::default(),
+            guard,
             requests,
             settings,
             clock,
@@ -163,6 +182,12 @@ impl Core {
     /// Removes the bindings of a stream connection that is gone.
     pub fn flow_closed(&self, flow: FlowId) {
         self.registrar.flow_closed(flow);
+    }
+
+    /// Whether a stream connection is one that a phone is reached by: it has a live binding.
+    pub fn flow_in_use(&self, flow: FlowId) -> bool {
+        let now = self.clock.now().wall;
+        self.registrar.location().is_bound_to(flow, now)
     }
 
     /// Counts the endpoints that have bindings, those that just expired included.

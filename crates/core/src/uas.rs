@@ -1,17 +1,27 @@
 //! Requests outside of a dialog: RFC 3261 §8.2, in its order; then the registrar or the calls decide.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use call::Now;
-use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status};
+use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, Transport};
 
 use crate::registrar::Authenticator;
-use crate::{Calls, Directory, Registrar, Settings};
+use crate::{Calls, Directory, Guard, Offence, Registrar, Settings};
 
 /// Methods that are served, in or outside of a dialog.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE";
-/// Extensions that a client may require (RFC 4028, RFC 3327, RFC 5626, RFC 5627).
-const SUPPORTED: &[&str] = &["timer", "path", "outbound", "gruu"];
+const ALLOW: &str =
+    "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY";
+/// Extensions that a client may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488, RFC 3327, RFC 5626, RFC 5627).
+const SUPPORTED: &[&str] = &[
+    "100rel",
+    "timer",
+    "replaces",
+    "norefersub",
+    "path",
+    "outbound",
+    "gruu",
+];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
@@ -40,6 +50,7 @@ pub struct Uas {
     registrar: Arc<Registrar>,
     calls: Calls,
     authenticator: Authenticator,
+    guard: Guard,
 }
 
 impl Uas {
@@ -49,6 +60,7 @@ impl Uas {
         registrar: Arc<Registrar>,
         calls: Calls,
         authenticator: Authenticator,
+        guard: Guard,
     ) -> Self {
         Self {
             settings,
@@ -56,12 +68,16 @@ impl Uas {
             registrar,
             calls,
             authenticator,
+            guard,
         }
     }
 
     /// Decides about a request. It never waits.
     pub fn request(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
-        if let Some(refusal) = self.inspect(shard, &request) {
+        if self.is_unheard(now, &request, flow) {
+            return Decision::Silence;
+        }
+        if let Some(refusal) = self.inspect(shard, &request, flow) {
             return Decision::Reply(refusal);
         }
         match request.method {
@@ -78,8 +94,41 @@ impl Uas {
         }
     }
 
+    /// Whether the request comes from a source that gets no answers: a scanner, or one that did too much. The phones that
+    /// are registered from there are heard all the same: one attacker must not cut off a whole office.
+    fn is_unheard(&self, now: &Now, request: &Request, flow: Flow) -> bool {
+        let source = flow.remote.ip();
+        let brings_proof = [Name::Authorization, Name::ProxyAuthorization]
+            .iter()
+            .any(|name| request.headers.get(name).is_some());
+        let scans = !brings_proof
+            && request
+                .headers
+                .get(&Name::UserAgent)
+                .is_some_and(|user_agent| self.guard.is_scanner(user_agent));
+        if scans {
+            self.guard.note(now, source, Offence::Scanner);
+        }
+        self.guard.is_silenced(now, source) && !self.is_registered_from(now, request, source)
+    }
+
+    fn is_registered_from(&self, now: &Now, request: &Request, source: IpAddr) -> bool {
+        let Ok(from) = request.from() else {
+            return false;
+        };
+        let user = from.uri.user_decoded().unwrap_or_default();
+        let found = self.directory.subscriber(&from.uri.host_lower(), &user);
+        found.is_some_and(|subscriber| {
+            let location = self.registrar.location();
+            location
+                .bindings(subscriber.endpoint, now.wall)
+                .iter()
+                .any(|binding| binding.remote.ip().to_canonical() == source.to_canonical())
+        })
+    }
+
     /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).
-    fn inspect(&self, shard: u8, request: &Request) -> Option<Response> {
+    fn inspect(&self, shard: u8, request: &Request, flow: Flow) -> Option<Response> {
         if request.method.is_unknown() {
             return Some(self.not_allowed(shard, request));
         }
@@ -91,7 +140,10 @@ impl Uas {
             Err(_) => return Some(self.respond(shard, request, Status::BAD_REQUEST)),
         };
         let served = match scheme {
-            Scheme::Sip | Scheme::Sips => true,
+            Scheme::Sip => true,
+            // RFC 3261 §19.1: sips asks for TLS on every hop. Where a proxy before us ends it, the rest may be a plain
+            // stream; datagrams are never under it.
+            Scheme::Sips => flow.transport != Transport::Udp,
             Scheme::Tel => request.method == Method::Invite,
             Scheme::Other(_) => false,
         };

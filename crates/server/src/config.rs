@@ -28,6 +28,7 @@ tcp = ["127.0.0.1:5060"]
 tls = []
 ws = []
 wss = []
+origins = []
 domains = ["offhook.localhost"]
 aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
 app_domain = ""
@@ -47,6 +48,19 @@ refused_user_agents = "VaxSIPUserAgent|Ozeki"
 [tls]
 certificate = ""
 key = ""
+authorities = ""
+
+[acme]
+names = []
+directory = "https://acme-v02.api.letsencrypt.org/directory"
+terms_agreed = false
+contact = ""
+listen = "0.0.0.0:80"
+authorities = ""
+
+[proxies]
+announcing = []
+forwarding = []
 
 [media]
 ip = "127.0.0.1"
@@ -64,6 +78,14 @@ allow = []
 
 [plivo]
 password_md5 = true
+
+[abuse]
+score = 10
+per_minute = 10
+silence_seconds = 60
+max_silence_seconds = 3600
+exempt = []
+scanners = "friendly-scanner|friendly-request|sipvicious|sundayddr|sipcli|sip-scan|pplsip|sipsak|iWar|VaxIPUserAgent"
 
 [limits]
 transactions = 500000
@@ -93,6 +115,10 @@ pub struct Config {
     /// See the section.
     pub tls: Tls,
     /// See the section.
+    pub acme: Acme,
+    /// See the section.
+    pub proxies: Proxies,
+    /// See the section.
     pub media: Media,
     /// See the section.
     pub store: Store,
@@ -100,6 +126,8 @@ pub struct Config {
     pub egress: Egress,
     /// See the section.
     pub plivo: Plivo,
+    /// See the section.
+    pub abuse: Abuse,
     /// See the section.
     pub limits: Limits,
 }
@@ -131,6 +159,9 @@ pub struct Sip {
     pub ws: Vec<SocketAddr>,
     /// Addresses that serve SIP over WebSocket under TLS, at any path: what a page that came by HTTPS may connect to.
     pub wss: Vec<SocketAddr>,
+    /// Origins of the web pages that may open WebSockets, such as `https://phone.example.com`; a page of another origin is
+    /// answered 403. Empty: all. Clients that are no browsers name none, and may connect in any case.
+    pub origins: Vec<String>,
     /// The first entry is the installation's own SIP domain, which the first account gets; it is stored with that account
     /// and names the digest realm. Further entries are aliases, in addition to `sip.aliases`.
     pub domains: Vec<String>,
@@ -195,6 +226,42 @@ pub struct Tls {
     pub certificate: String,
     /// A PEM file with the private key; ECDSA P-256 costs the least.
     pub key: String,
+    /// A PEM file with authorities that may sign the certificates of peers which this server connects to (trunks), beside
+    /// those that browsers trust.
+    pub authorities: String,
+}
+
+/// A certificate for `sip.tls` and `sip.wss` from an authority that speaks ACME, such as Let's Encrypt: ordered at the first
+/// start, renewed at two thirds of its life, kept in the folder `acme` beside the database. Until it is there a self-signed one
+/// is shown.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// Public DNS names of this server. Empty: no certificate is ordered.
+    pub names: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// Whether you agree to the authority's terms of service; nothing is ordered without.
+    pub terms_agreed: bool,
+    /// How the authority reaches you, such as `mailto:admin@example.com`. Empty: not at all.
+    pub contact: String,
+    /// Where the authority's challenges (http-01) are answered; it comes to port 80 of each name. Nothing else is served here.
+    pub listen: SocketAddr,
+    /// A PEM file with the authority of the directory's own web certificate. Empty: those that this system trusts.
+    pub authorities: String,
+}
+
+/// Load balancers in front of this server, and how they tell for whom they speak. The client's address that they name is
+/// the one that limits, logs and bindings go by. Networks in CIDR notation; name only proxies of your own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxies {
+    /// TCP connections from here, to any listener, have to begin with a header of the PROXY protocol, version 2 (before TLS);
+    /// without it they are closed. From anywhere else such a header is an error.
+    pub announcing: Vec<IpNet>,
+    /// HTTP requests from here (REST, and WebSockets as they are opened) are of the client that `X-Forwarded-For` names:
+    /// the last address of it that is not in this list. From anywhere else that header is not looked at.
+    pub forwarding: Vec<IpNet>,
 }
 
 /// The media relay.
@@ -250,6 +317,30 @@ pub struct Egress {
 pub struct Plivo {
     /// Whether an endpoint shows the MD5 of its password as `password`, as the vendor documents.
     pub password_md5: bool,
+}
+
+/// Attackers: guessers of passwords, scanners, callers of nobody. What a source address (IPv6: its /64 network) does wrong
+/// adds to its score, and time takes it off. A source whose score is too high gets no answer to any request outside of a
+/// dialog for a while, in silence; phones that are registered from there are served all the same. Each user who proves a
+/// password from an address adds to the patience with it, up to 64 of them. What is in force is kept over a restart.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abuse {
+    /// Points at which a source is silenced. A wrong password, an unknown user or a domain that is not served here is one
+    /// point, a call from outside to nobody a half, a malformed message a fifth, a challenge that is never answered a
+    /// tenth. 0 silences nobody.
+    pub score: u32,
+    /// Points that a source loses in a minute.
+    pub per_minute: u32,
+    /// Seconds that the first silence lasts; each one in a row lasts twice as long as the one before.
+    pub silence_seconds: u64,
+    /// Seconds that a silence lasts at most.
+    pub max_silence_seconds: u64,
+    /// Networks that are never scored, in CIDR notation. `offhook dev` exempts loopback.
+    pub exempt: Vec<IpNet>,
+    /// User agents that are silenced at once: alternatives divided by `|`, found anywhere in the User-Agent value, in
+    /// upper or lower case.
+    pub scanners: String,
 }
 
 /// Limits: each is answered with the right status when it is reached.
@@ -376,6 +467,21 @@ impl Config {
                 "tls.key",
                 "a certificate and its key belong together: name both files, or neither",
             );
+        }
+        if !self.acme.names.is_empty() {
+            if !self.tls.certificate.is_empty() {
+                return wrong("acme.names", "tls.certificate names a certificate already");
+            }
+            if !self.acme.terms_agreed {
+                return wrong(
+                    "acme.terms_agreed",
+                    "the authority makes no certificate unless its terms are agreed to",
+                );
+            }
+            if let Some(name) = self.acme.names.iter().find(|name| !is_host(name)) {
+                let why = format!("`{name}` is no host name");
+                return wrong("acme.names", &why);
+            }
         }
         let expires = &self.sip;
         if !(expires.min_expires <= expires.default_expires

@@ -90,6 +90,9 @@ enum AccountCommand {
         /// Where its calls to phone numbers go: a gateway that takes SIP over UDP, such as sip:gateway.example.net:5060
         #[arg(long, value_name = "SIP URI")]
         trunk: Option<String>,
+        /// Calling code of the country whose numbers need no international prefix: 1, 44, …
+        #[arg(long)]
+        country_code: Option<String>,
         /// Let nobody from outside ring its endpoints by their SIP URIs
         #[arg(long)]
         no_external_callers: bool,
@@ -156,7 +159,10 @@ impl Overrides {
     /// What `dev` assumes where the configuration says nothing.
     fn dev_presets(&self) -> Vec<(&'static str, Value)> {
         let loopback = vec!["127.0.0.0/8".into(), "::1/128".into()];
-        let mut presets = vec![("egress.allow", Value::Array(loopback))];
+        let mut presets = vec![
+            ("egress.allow", Value::Array(loopback.clone())),
+            ("abuse.exempt", Value::Array(loopback)),
+        ];
         presets.extend(self.tls_presets());
         // Phones that reach us at this address can send their media there too.
         if let Some(address) = self.sip.filter(|address| !address.ip().is_unspecified()) {
@@ -216,11 +222,13 @@ fn run(command: &Command) -> anyhow::Result<()> {
                     overrides,
                     name,
                     trunk,
+                    country_code,
                     no_external_callers,
                 },
         } => {
             let new = NewAccount {
                 trunk: trunk.clone(),
+                country_code: country_code.clone(),
                 allow_external_callers: !no_external_callers,
                 ..NewAccount::named(name)
             };

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use offhook_core::{Clock, Core, Decision};
+use offhook_core::{Clock, Core, Decision, Offence};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sip::{Command, Event, Flow, FlowId, Input, Method, Output, Stack, Transport};
@@ -202,6 +202,8 @@ impl Shard {
             match output {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
                 Output::Event(event) => self.event(event),
+                Output::Keep(flow) => self.connections.keep(flow, true),
+                Output::Release(flow) => self.connections.keep(flow, false),
                 Output::Handoff { shard, flow, bytes } => self.hand_off(shard, flow, bytes),
             }
         }
@@ -235,6 +237,10 @@ impl Shard {
             Event::Request { request, flow, .. } => self.request(request, flow),
             Event::Rejected { flow, status, why } => {
                 add(&self.counters.rejected, 1);
+                let now = self.clock.now();
+                self.core
+                    .guard
+                    .note(&now, flow.remote.ip(), Offence::Malformed);
                 tracing::debug!(transport = %flow.transport, remote = %flow.remote, status = status.0, why, "message refused");
             }
             Event::Session { session, event } => self.core.calls.session_event(session, event),

@@ -2,7 +2,7 @@
 
 mod ladder;
 
-use ladder::{Ladder, SESSION, with_sdp};
+use ladder::{Ladder, SESSION, answered_with_sdp, with_sdp};
 use sip::{
     Command, Header, Message, Method, Name, Replaced, Replaces, Request, RequestId, SessionId,
     Status,
@@ -444,16 +444,16 @@ fn an_invite_without_offer_is_acknowledged_with_our_answer() {
     let mut ladder = Ladder::new();
     ladder.invite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok.clone()));
+    ladder.get(answered_with_sdp(ok.clone()));
     ladder.at(0.5);
     // It comes again until our ACK, which waits for the answer.
-    ladder.get(with_answer(ok.clone()));
+    ladder.get(answered_with_sdp(ok.clone()));
     ladder.acknowledge();
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.at(1.0);
     ladder.reinvite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.get(with_sdp(ladder.back(Method::Invite, "r", 5)));
     ladder.acknowledge();
     ladder.shows(
@@ -482,7 +482,7 @@ fn an_offer_that_is_never_answered_ends_the_session() {
     let mut ladder = Ladder::new();
     ladder.invite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.at(32.0);
     ladder.get(ladder.reply(&Method::Bye, Status::OK, ""));
     ladder.shows(
@@ -497,10 +497,4 @@ fn an_offer_that_is_never_answered_ends_the_session() {
     );
     ladder.at(100.0);
     ladder.shows_nothing_left();
-}
-
-fn with_answer(mut response: sip::Response) -> sip::Response {
-    response.headers.push(Name::ContentType, "application/sdp");
-    response.body = ladder::SDP.into();
-    response
 }

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use sip::{
-    Command, Config, Destination, EndReason, Event, Flow, FlowId, Input, Method, Output,
-    SessionEvent, SessionId, Stack, Status, Text, Transport,
+    Command, Config, Destination, EndReason, Event, Flow, FlowId, Header, Input, Method, Name,
+    Output, SessionEvent, SessionId, Stack, Status, Text, Transport,
 };
 
 const RUNS: u64 = 10_000;
@@ -118,6 +118,8 @@ struct Run {
     users: [User; 2],
     transport: Transport,
     loss: u64,
+    /// The caller requires reliable provisional answers (RFC 3262 §3).
+    reliably: bool,
     /// Some messages are changed on their way; then the two sides need not agree.
     damages: bool,
     queue: BinaryHeap<Reverse<(Instant, u64, usize, Happening)>>,
@@ -151,6 +153,7 @@ impl Run {
             _ => Transport::Udp,
         };
         let loss = rng.next_u64() % 50;
+        let reliably = rng.next_u64().is_multiple_of(3);
         Self {
             rng,
             start,
@@ -159,6 +162,7 @@ impl Run {
             users: [user(), user()],
             transport,
             loss,
+            reliably,
             damages: false,
             queue: BinaryHeap::new(),
             count: 0,
@@ -187,7 +191,10 @@ impl Run {
             from: Text::from_static("<sip:alice@example.com>"),
             to_value: Text::from_static("<sip:bob@example.com>"),
             sdp: Some(Bytes::from_static(SDP)),
-            headers: Vec::new(),
+            headers: match self.reliably {
+                true => vec![Header::new(Name::Require, "100rel")],
+                false => Vec::new(),
+            },
             contact_user: Text::from_static("alice"),
         };
         self.users[CALLER].session = true;
@@ -265,6 +272,11 @@ impl Run {
                 is(*status == Status::REQUEST_TERMINATED, "487 follows CANCEL")?;
             }
             (Fate::Failed(_, true), Fate::Dropped) => {}
+            (Fate::Failed(status, true), Fate::Ended(EndReason::NoAck)) if self.reliably => {
+                is(*status == Status::SERVER_TIMEOUT, "no PRACK, no call")?;
+            }
+            // Its answer still waited for a PRACK when it hung up.
+            (Fate::Failed(_, true), Fate::Ended(EndReason::HungUp)) if self.reliably => {}
             (Fate::Failed(_, true), other) => {
                 return Err(format!("refused, but the other side says {other:?}"));
             }
@@ -305,6 +317,7 @@ impl Run {
                     self.write(side, "*", &format!("{event:?}"));
                     self.hear(side, event);
                 }
+                Output::Keep(_) | Output::Release(_) => {}
                 Output::Handoff { .. } if self.damages => {}
                 Output::Handoff { .. } => self.broken = Some("handed off".into()),
             }
@@ -387,10 +400,11 @@ impl Run {
         let command = match deed {
             Deed::Ring => {
                 let status = Status::RINGING;
+                let sdp = sdp.filter(|_| self.chance(50));
                 Command::Ring {
                     session,
                     status,
-                    sdp: None,
+                    sdp,
                     headers,
                 }
             }
@@ -522,6 +536,7 @@ impl Run {
             SessionEvent::Ringing { .. }
             | SessionEvent::Reanswered { .. }
             | SessionEvent::ReofferFailed { .. }
+            | SessionEvent::Acknowledged { .. }
             | SessionEvent::Requested { .. }
             | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. }

@@ -20,7 +20,7 @@ use crate::calls::task::Task;
 use crate::calls::{Calls, Inner};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
-use crate::{Decision, Settings};
+use crate::{Decision, Offence, Settings};
 
 /// Headers that go along with a call, to the customer and to other legs; all other extensions stop here (S73).
 const CUSTOM_HEADERS: [&str; 2] = ["X-PH-", "X-VH-"];
@@ -208,6 +208,8 @@ impl Inner {
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let host = uri.host_lower();
         if self.directory.host(&host).is_none() {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return refuse(Status::FORBIDDEN, "No relay");
         }
         if !self.strangers.admit(now.instant, flow.remote.ip()) {
@@ -216,18 +218,24 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
+        // Who does not exist and who is not to be called from outside are the same to a stranger.
+        let nobody = || {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::NobodyCalled);
+            refuse(Status::NOT_FOUND, "")
+        };
         let Some(subscriber) = self
             .locator
             .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
-            return refuse(Status::NOT_FOUND, "");
+            return nobody();
         };
         let account = self.directory.account(subscriber.account);
         let account: Option<Arc<Account>> =
             account.filter(|account| account.enabled && account.allow_external_callers);
         let Some(account) = account.filter(|_| subscriber.permissions.voice) else {
-            return refuse(Status::FORBIDDEN, "No calls from outside");
+            return nobody();
         };
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {
@@ -273,17 +281,13 @@ impl Inner {
 /// RFC 3261 §8.2.3: a body is a description that we can read, or there is none. Nothing else may pass for a call without
 /// an offer.
 fn is_description(request: &Request) -> bool {
-    let is_sdp = |kind: &sip::Text| {
-        let kind = kind.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case(SDP)
-    };
-    request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
+    request.body.is_empty() || request.sdp().is_some()
 }
 
 /// What the INVITE itself says of the caller.
 fn caller(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
     let user = from.uri.user_decoded().unwrap_or_default().into_owned();
-    let offer = (!request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
+    let offer = request.sdp().map(|sdp| Bytes::copy_from_slice(&sdp));
     Caller {
         from: match digits(&user) {
             Some(number) => number,

@@ -8,7 +8,7 @@ mod egress;
 pub mod fetch;
 mod inbound;
 mod live;
-mod locate;
+pub(crate) mod locate;
 mod orphan;
 mod record;
 mod stranger;
@@ -35,7 +35,7 @@ use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
 use crate::registrar::Authenticator;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -48,6 +48,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -72,6 +73,7 @@ pub(crate) struct Parts {
     pub(crate) location: Location,
     pub(crate) gruus: Gruus,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -92,6 +94,7 @@ impl Calls {
                 parts.clock.clone(),
             ),
             locator: Locator {
+                dialer: parts.signalling.dialer.clone(),
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,
@@ -108,6 +111,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,

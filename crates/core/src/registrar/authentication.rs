@@ -18,7 +18,7 @@ use crate::registrar::capability::Capabilities;
 use crate::registrar::events::Events;
 use crate::registrar::policy::{ChallengePolicy, is_enough, stronger};
 use crate::registrar::replay::{Fingerprint, Replays, Use};
-use crate::{Directory, Settings};
+use crate::{Directory, Guard, Offence, Settings};
 
 /// A user who proved the password.
 #[derive(Clone, Debug)]
@@ -45,6 +45,7 @@ struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     events: Events,
+    guard: Guard,
     nonces: Nonces,
     replays: Replays,
     capabilities: Capabilities,
@@ -71,6 +72,7 @@ impl Authenticator {
         settings: Arc<Settings>,
         directory: Directory,
         events: Events,
+        guard: Guard,
         key: [u8; 32],
     ) -> Self {
         let nobody = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256]
@@ -85,6 +87,7 @@ impl Authenticator {
             settings,
             directory,
             events,
+            guard,
         }))
     }
 
@@ -122,6 +125,7 @@ impl Authenticator {
             if let Some((user, cause)) = self.unusable(request, &host.realm) {
                 refused(&user, cause);
             }
+            self.0.guard.challenged(now, flow.remote.ip());
             return challenge(false);
         };
         // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
@@ -152,6 +156,8 @@ impl Authenticator {
         let (Some(subscriber), true) = (subscriber, proved) else {
             // Which of the two it was is found out later: here it would take time that a stranger can measure.
             refused(&credentials.username, Cause::WrongPassword);
+            let source = flow.remote.ip();
+            self.0.guard.note(now, source, Offence::WrongCredentials);
             return challenge(false);
         };
         let nonce = match validity {
@@ -201,6 +207,9 @@ impl Authenticator {
             }
         };
         events.fresh(subscriber.endpoint);
+        self.0
+            .guard
+            .proved(now, flow.remote.ip(), subscriber.endpoint);
         Ok(Authenticated {
             subscriber,
             nonce,

@@ -18,7 +18,7 @@ use crate::registrar::events::{EventKind, Events};
 use crate::registrar::location::{Change, Held, Location, transport_of};
 use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
-use crate::{Decision, Directory, Settings, Signalling};
+use crate::{Decision, Directory, Guard, Offence, Settings, Signalling};
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    guard: Guard,
     answers: Answers,
     events: Events,
     signalling: Signalling,
@@ -34,11 +35,16 @@ pub struct Registrar {
 
 impl Registrar {
     /// Makes the registrar.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part that it is made of"
+    )]
     pub(crate) fn new(
         settings: Arc<Settings>,
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        guard: Guard,
         gruus: Gruus,
         events: Events,
         signalling: Signalling,
@@ -50,6 +56,7 @@ impl Registrar {
             location,
             authenticator,
             events,
+            guard,
             signalling,
         }
     }
@@ -84,6 +91,8 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return Err(refuse(refused_for(
                 Cause::WrongDomain,
                 Status::NOT_FOUND,

@@ -9,9 +9,11 @@ mod diagnosis;
 mod endpoint;
 mod error;
 mod event;
+mod number;
 mod page;
 mod policy;
 mod registration;
+mod trunk;
 mod xml;
 
 use std::sync::Arc;
@@ -89,6 +91,40 @@ pub fn routes() -> Vec<Route> {
             Method::GET,
             "/v1/Account/{auth_id}/Call/{call_uuid}",
             call::retrieve,
+        ),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Number", number::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Number", number::list),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::delete,
+        ),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Trunk", trunk::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Trunk", trunk::list),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::delete,
         ),
         Route::new(
             Method::GET,

@@ -8,9 +8,11 @@ mod diagnosis;
 mod endpoint;
 mod error;
 mod event;
+mod number;
 mod page;
 mod policy;
 mod registration;
+mod trunk;
 mod xml;
 
 use std::sync::Arc;
@@ -73,6 +75,27 @@ pub fn routes() -> Vec<Route> {
                 at("Endpoint/{endpoint_id}/Diagnosis"),
                 diagnosis::retrieve,
             ),
+            Route::new(Method::POST, at("Number"), number::create),
+            Route::new(Method::GET, at("Number"), number::list),
+            Route::new(Method::GET, at("Number/{number}"), number::retrieve),
+            Route::new(Method::POST, at("Number/{number}"), number::update),
+            Route::new(Method::DELETE, at("Number/{number}"), number::delete),
+            Route::new(Method::GET, at("numbers"), number::items),
+            Route::new(
+                Method::POST,
+                at("numbers/{number}/application"),
+                number::attach,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("numbers/{number}/application"),
+                number::detach,
+            ),
+            Route::new(Method::POST, at("Trunk"), trunk::create),
+            Route::new(Method::GET, at("Trunk"), trunk::list),
+            Route::new(Method::GET, at("Trunk/{trunk_id}"), trunk::retrieve),
+            Route::new(Method::POST, at("Trunk/{trunk_id}"), trunk::update),
+            Route::new(Method::DELETE, at("Trunk/{trunk_id}"), trunk::delete),
             Route::new(Method::GET, at("Policy"), policy::retrieve),
             Route::new(Method::POST, at("Policy"), policy::update),
             Route::new(Method::DELETE, at("Policy"), policy::delete),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offhook_core::Abuse;
 use offhook_core::Settings;
 use offhook_core::settings::Egress;
 use sip::digest::Algorithm;
@@ -36,6 +37,14 @@ impl Config {
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
             egress: Egress {
                 allow: self.egress.allow.clone(),
+            },
+            abuse: Abuse {
+                score: self.abuse.score,
+                per_minute: self.abuse.per_minute,
+                silence: Duration::from_secs(self.abuse.silence_seconds),
+                max_silence: Duration::from_secs(self.abuse.max_silence_seconds),
+                exempt: self.abuse.exempt.clone(),
+                scanners: self.abuse.scanners.clone(),
             },
             fetch_bytes: self.limits.fetch_bytes,
             fetch_total: Duration::from_secs(self.limits.fetch_seconds),

@@ -1,4 +1,4 @@
-//! INVITE sessions: RFC 3261 §13, §14, §15, with RFC 4028 as the called side and RFC 6026.
+//! INVITE sessions: RFC 3261 §13, §14, §15, with RFC 3262, RFC 3311, RFC 3515, RFC 4028 and RFC 6026.
 //!
 //! A [`Session`] is in one [`Stage`]; each stage is a file whose functions take what happened and give the next
 //! stage. Sessions send through [`Wire`] and tell what happened as `SessionEvent`.
@@ -10,9 +10,10 @@ mod incoming;
 mod leaving;
 mod live;
 mod outgoing;
+mod prack;
 mod refer;
 mod reinvite;
-mod session_timer;
+pub(crate) mod session_timer;
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -25,6 +26,8 @@ use crate::invite::incoming::Incoming;
 use crate::invite::leaving::Leaving;
 use crate::invite::live::Live;
 use crate::invite::outgoing::Outgoing;
+use crate::invite::session_timer::Timed;
+use crate::message::body::sdp;
 use crate::stack::wire::{Due, Wire};
 use crate::stack::{Command, EndReason, SessionEvent, SessionId};
 use crate::transaction::key::Token;
@@ -46,6 +49,10 @@ pub(crate) struct Session {
     user: Text,
     stage: Stage,
     asides: Asides,
+    /// How the session is kept alive.
+    timed: Option<Timed>,
+    /// Our description that both sides agreed on last, for a re-INVITE that only refreshes.
+    described: Option<Bytes>,
     alarms: [Option<TimerId>; Alarm::COUNT],
 }
 
@@ -66,11 +73,11 @@ enum Stage {
 /// The timers of a session.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Alarm {
-    /// Send the 2xx again (RFC 3261 §13.3.1.4).
+    /// Send the 2xx (RFC 3261 §13.3.1.4) or reliable provisional answer (RFC 3262 §3) again.
     Repeat,
-    /// The ACK did not come (RFC 3261 §13.3.1.4).
+    /// Its ACK or PRACK did not come, or our own answer to an offer of theirs.
     GiveUp,
-    /// Try a re-INVITE again (RFC 3261 §14.1).
+    /// Try a re-INVITE again (RFC 3261 §14.1); ring again (RFC 3261 §13.3.1.1).
     Retry,
     /// The session was not refreshed (RFC 4028 §10).
     Expire,
@@ -80,10 +87,12 @@ pub(crate) enum Alarm {
     CancelOver,
     /// The layer above did not answer a request.
     Unanswered,
+    /// It is our turn to refresh the session (RFC 4028 §7.2).
+    Refresh,
 }
 
 impl Alarm {
-    const COUNT: usize = 7;
+    const COUNT: usize = 8;
 }
 
 /// Where a session stands, for who wants to take its place (RFC 3891 §3).
@@ -103,7 +112,7 @@ impl Stage {
     fn dialog(&mut self) -> Option<&mut Dialog> {
         match self {
             Self::Incoming(stage) => Some(&mut stage.dialog),
-            Self::Outgoing(stage) => stage.forks.first_mut(),
+            Self::Outgoing(stage) => stage.forks.first_mut().map(|fork| &mut fork.dialog),
             Self::Live(stage) => Some(&mut stage.dialog),
             Self::Leaving(_) | Self::Gone => None,
         }
@@ -134,8 +143,12 @@ impl Session {
         call: Call,
     ) -> Self {
         let (flow, user) = (call.to.flow, call.contact_user.clone());
+        let described = call.sdp.clone();
         let stage = Stage::Outgoing(Box::new(Outgoing::begin(now, wire, id, token, call)));
-        Self::new(id, token, flow, user, stage)
+        Self {
+            described,
+            ..Self::new(id, token, flow, user, stage)
+        }
     }
 
     fn new(id: SessionId, token: Token, flow: Flow, user: Text, stage: Stage) -> Self {
@@ -146,6 +159,8 @@ impl Session {
             user,
             stage,
             asides: Asides::default(),
+            timed: None,
+            described: None,
             alarms: [None; Alarm::COUNT],
         }
     }
@@ -166,7 +181,7 @@ impl Session {
     pub(crate) fn has_dialog(&self, call_id: &Text, tag: &str) -> bool {
         match &self.stage {
             Stage::Incoming(stage) => stage.dialog.is_with(call_id, tag),
-            Stage::Outgoing(stage) => stage.forks.iter().any(|fork| fork.is_with(call_id, tag)),
+            Stage::Outgoing(stage) => stage.has_dialog(call_id, tag),
             Stage::Live(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Leaving(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Gone => false,
@@ -312,9 +327,13 @@ impl Session {
             return;
         }
         self.stage = match (self.take(), alarm) {
+            (Stage::Incoming(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
+            (Stage::Incoming(stage), Alarm::GiveUp) => stage.give_up(self, now, wire),
+            (Stage::Incoming(stage), Alarm::Retry) => stage.remind(self, now, wire),
             (Stage::Live(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
             (Stage::Live(stage), Alarm::GiveUp) => stage.give_up(self, now, wire),
             (Stage::Live(stage), Alarm::Retry) => stage.retry(self, now, wire),
+            (Stage::Live(stage), Alarm::Refresh) => stage.refresh(self, now, wire),
             (Stage::Live(stage), Alarm::Expire) => {
                 stage.end_with_bye(self, now, wire, EndReason::SessionExpired)
             }
@@ -414,18 +433,6 @@ impl Session {
             transaction,
         }))
     }
-}
-
-/// Gives the session description of a message, if its body is one (RFC 3261 §7.4.1).
-fn sdp(headers: &Headers, body: &Bytes) -> Option<Bytes> {
-    let is_sdp = match headers.get(&Name::ContentType) {
-        Some(value) => {
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/sdp")
-        }
-        None => body.starts_with(b"v=0"),
-    };
-    (is_sdp && !body.is_empty()).then(|| body.clone())
 }
 
 /// Puts a session description into a message.

@@ -9,7 +9,7 @@ use rand_core::RngCore;
 use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
-use crate::invite::{Alarm, put_sdp};
+use crate::invite::{Alarm, put_sdp, session_timer};
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
 use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
@@ -22,6 +22,9 @@ use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transpo
 /// The methods that we take.
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER";
+
+/// The extensions that we support in a session (RFC 3262, RFC 4028, RFC 3891, RFC 4488).
+pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
@@ -163,6 +166,9 @@ impl Wire {
         match status {
             Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, "5"),
             Status::METHOD_NOT_ALLOWED => response.headers.push(Name::Allow, ALLOW),
+            Status::SESSION_INTERVAL_TOO_SMALL => {
+                response.headers.push(Name::MinSe, session_timer::min_se());
+            }
             _ => {}
         }
         self.reply(flow, response);

@@ -111,10 +111,8 @@ impl Via {
         if !asked && !claimed && said.parse::<IpAddr>().is_ok_and(|said| said == address) {
             return false;
         }
-        self.params.set("received", Some(&address.to_string()));
-        if asked {
-            self.params.set("rport", Some(&source.port().to_string()));
-        }
+        let params = std::mem::take(&mut self.params);
+        self.params = params.with_source(address, asked.then_some(source.port()));
         true
     }
 }
