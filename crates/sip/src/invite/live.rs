@@ -250,7 +250,7 @@ impl Live {
                 reason: request.headers.get(&Name::Reason).cloned(),
             },
         };
-        session.ended(wire, why)
+        session.left(now, wire, self.dialog, why)
     }
 
     /// A re-INVITE.

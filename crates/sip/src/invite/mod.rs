@@ -8,6 +8,7 @@ mod aside;
 mod courtesy;
 mod incoming;
 mod leaving;
+mod lingering;
 mod live;
 mod outgoing;
 mod prack;
@@ -24,6 +25,7 @@ use crate::dialog::Dialog;
 use crate::invite::aside::Asides;
 use crate::invite::incoming::Incoming;
 use crate::invite::leaving::Leaving;
+use crate::invite::lingering::Lingering;
 use crate::invite::live::Live;
 use crate::invite::outgoing::Outgoing;
 use crate::invite::session_timer::Timed;
@@ -67,6 +69,8 @@ enum Stage {
     Live(Box<Live>),
     /// Our BYE waits for its answer.
     Leaving(Box<Leaving>),
+    /// The session is over, but not what is told of a REFER.
+    Lingering(Box<Lingering>),
     Gone,
 }
 
@@ -89,10 +93,12 @@ pub(crate) enum Alarm {
     Unanswered,
     /// It is our turn to refresh the session (RFC 4028 §7.2).
     Refresh,
+    /// Nobody had a last word about a REFER.
+    LingerOver,
 }
 
 impl Alarm {
-    const COUNT: usize = 8;
+    const COUNT: usize = 9;
 }
 
 /// Where a session stands, for who wants to take its place (RFC 3891 §3).
@@ -114,6 +120,7 @@ impl Stage {
             Self::Incoming(stage) => Some(&mut stage.dialog),
             Self::Outgoing(stage) => stage.forks.first_mut().map(|fork| &mut fork.dialog),
             Self::Live(stage) => Some(&mut stage.dialog),
+            Self::Lingering(stage) => Some(&mut stage.dialog),
             Self::Leaving(_) | Self::Gone => None,
         }
     }
@@ -184,6 +191,7 @@ impl Session {
             Stage::Outgoing(stage) => stage.has_dialog(call_id, tag),
             Stage::Live(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Leaving(stage) => stage.dialog.is_with(call_id, tag),
+            Stage::Lingering(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Gone => false,
         }
     }
@@ -193,7 +201,7 @@ impl Session {
             Stage::Incoming(_) => Standing::Ringing,
             Stage::Outgoing(_) => Standing::Early,
             Stage::Live(_) => Standing::Confirmed,
-            Stage::Leaving(_) | Stage::Gone => Standing::Over,
+            Stage::Leaving(_) | Stage::Lingering(_) | Stage::Gone => Standing::Over,
         }
     }
 
@@ -203,7 +211,7 @@ impl Session {
             Stage::Outgoing(stage) => stage.transaction == transaction,
             Stage::Live(stage) => stage.awaits(transaction),
             Stage::Leaving(stage) => stage.transaction == transaction,
-            Stage::Incoming(_) | Stage::Gone => false,
+            Stage::Incoming(_) | Stage::Lingering(_) | Stage::Gone => false,
         }
     }
 
@@ -223,15 +231,18 @@ impl Session {
                 | Command::Notify { .. }
         ) {
             let mut stage = self.take();
-            self.aside(now, wire, stage.dialog(), command);
-            self.stage = stage;
+            let is_told = matches!(command, Command::Notify { .. });
+            if is_told || !matches!(stage, Stage::Lingering(_)) {
+                self.aside(now, wire, stage.dialog(), command);
+            }
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match self.take() {
             Stage::Incoming(stage) => stage.command(self, now, wire, command),
             Stage::Outgoing(stage) => stage.command(self, now, wire, command),
             Stage::Live(stage) => stage.command(self, now, wire, command),
-            stage @ (Stage::Leaving(_) | Stage::Gone) => stage,
+            stage @ (Stage::Leaving(_) | Stage::Lingering(_) | Stage::Gone) => stage,
         };
     }
 
@@ -243,6 +254,7 @@ impl Session {
             Stage::Outgoing(stage) => stage.request(self, now, wire, request, flow),
             Stage::Live(stage) => stage.request(self, now, wire, request, flow),
             Stage::Leaving(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Lingering(stage) => stage.request(self, now, wire, request, flow),
             Stage::Gone => Stage::Gone,
         };
     }
@@ -276,13 +288,15 @@ impl Session {
     ) {
         if self.is_aside(transaction) {
             self.aside_answered(now, wire, transaction, Ok(response));
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match self.take() {
             Stage::Outgoing(stage) => stage.answered(self, now, wire, response),
             Stage::Live(stage) => stage.answered(self, now, wire, transaction, response),
             Stage::Leaving(stage) => stage.answered(self, wire, response),
-            stage @ (Stage::Incoming(_) | Stage::Gone) => stage,
+            stage @ (Stage::Incoming(_) | Stage::Lingering(_) | Stage::Gone) => stage,
         };
     }
 
@@ -296,6 +310,8 @@ impl Session {
     ) {
         if self.is_aside(transaction) {
             self.aside_answered(now, wire, transaction, Err(status));
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         if self.aside_lost(transaction) {
@@ -342,6 +358,7 @@ impl Session {
                 stage.abandon(now, wire);
                 self.ended(wire, EndReason::TransportLost)
             }
+            (Stage::Lingering(_), Alarm::LingerOver) => Stage::Gone,
             (Stage::Outgoing(stage), Alarm::CancelOver) => {
                 wire.drop_transaction(stage.transaction);
                 stage.failed(self, wire, Status::REQUEST_TERMINATED, None)
@@ -373,6 +390,17 @@ impl Session {
     fn ended(&self, wire: &mut Wire, why: EndReason) -> Stage {
         self.tell(wire, SessionEvent::Ended { why });
         Stage::Gone
+    }
+
+    /// The other side ended the session; what it wants to know of its REFERs outlives it.
+    fn left(&mut self, now: Instant, wire: &mut Wire, dialog: Dialog, why: EndReason) -> Stage {
+        let gone = self.ended(wire, why);
+        if self.asides.subscriptions.is_empty() {
+            return gone;
+        }
+        self.close(now, wire);
+        self.arm(now, wire, Alarm::LingerOver, lingering::LONGEST);
+        Stage::Lingering(Box::new(Lingering { dialog }))
     }
 
     fn contact(&self, wire: &Wire) -> Text {

@@ -16,7 +16,7 @@ pub mod response;
 pub mod status;
 pub mod uri;
 pub(crate) mod validate;
-mod write;
+pub(crate) mod write;
 
 use bytes::Bytes;
 

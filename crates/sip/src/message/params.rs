@@ -7,6 +7,7 @@ use crate::Text;
 use crate::message::grammar::{
     find_outside, is_token, quoted_end, slice, split_off, trim, unquote,
 };
+use crate::message::write::push_number;
 
 /// The parameters of a header value as sent: the text after the first `;`, read when asked.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -116,7 +117,7 @@ impl Params {
                 said = true;
             } else if let Some(port) = rport.filter(|_| name.eq_ignore_ascii_case("rport")) {
                 write_param(&mut text, "rport", Some(""));
-                let _ = write!(text, "{port}");
+                push_number(&mut text, port);
             } else {
                 write_param(&mut text, name, value);
             }
@@ -169,7 +170,8 @@ impl fmt::Display for Params {
         if self.is_empty() {
             return Ok(());
         }
-        write!(f, ";{}", self.0)
+        f.write_str(";")?;
+        f.write_str(&self.0)
     }
 }
 

@@ -48,7 +48,11 @@ impl Token {
     }
 
     pub(crate) fn branch(self) -> String {
-        format!("{COOKIE}{self}")
+        let mut text = String::with_capacity(COOKIE.len() + 18);
+        text.push_str(COOKIE);
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{self}");
+        text
     }
 }
 
@@ -126,7 +130,12 @@ impl MergeKey {
         let from = request.from().ok()?.tag().unwrap_or_default();
         let call_id: &Text = request.call_id()?;
         let number = request.cseq().ok()?.number;
-        Some(Self(format!("{number} {from}\n{call_id}").into_boxed_str()))
+        let mut key = String::with_capacity(from.len() + call_id.len() + 12);
+        write!(key, "{number} ").ok()?;
+        key.push_str(&from);
+        key.push('\n');
+        key.push_str(call_id);
+        Some(Self(key.into_boxed_str()))
     }
 }
 
