@@ -32,10 +32,9 @@ pub use directory::{
 pub use error::{Barred, Error, Why};
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
-
 pub use registrar::{
-    EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent, RegistrationPolicy,
-    binding_id,
+    Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
+    RegistrationPolicy, Short, Shortcut, binding_id,
 };
 pub use requests::Requests;
 pub use settings::{Egress, Settings};

@@ -32,14 +32,14 @@ pub struct Core {
     pub calls: Calls,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
-    /// What happens to registrations.
-    pub events: Events,
-    /// Why phones do not get in.
-    pub diagnosis: Diagnosis,
     /// What is known of trunks.
     pub trunks: TrunkStates,
     /// Who is not answered.
     pub guard: Guard,
+    /// What happens to registrations.
+    pub events: Events,
+    /// Why phones do not get in.
+    pub diagnosis: Diagnosis,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -61,7 +61,7 @@ impl Core {
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
         let now = clock.now();
-        let location = Location::new(store.clone());
+        let location = Location::new(&store);
         let directory = Directory::load(
             store.clone(),
             Arc::clone(&settings),
@@ -69,7 +69,7 @@ impl Core {
             clock.clone(),
         )
         .await?;
-        let bindings = location.load(now.wall).await?;
+        let bindings = location.begin(now.wall);
         tracing::info!(
             endpoints = directory.len(),
             bindings,
@@ -80,9 +80,9 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let (events, happenings) = Events::new(directory.clone(), clock.clone());
-        location.watched_by(events.watcher());
         let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let (events, happenings) = Events::new(directory.clone(), clock.clone());
+        location.heard_by(events.listener());
         let authenticator = Authenticator::new(
             Arc::clone(&settings),
             directory.clone(),
@@ -99,7 +99,7 @@ impl Core {
             guard.clone(),
             gruus.clone(),
             events.clone(),
-            signalling.clone(),
+            signalling.shards.len(),
         ));
         let requests = Requests::new(signalling.clone());
         let calls = Calls::new(Parts {
@@ -142,22 +142,22 @@ impl Core {
         };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
-        tasks.spawn(herald.run(happenings, stop.clone()));
         tasks.spawn(
             guard
                 .clone()
                 .keep(blocks, store, clock.clone(), stop.clone()),
         );
+        tasks.spawn(herald.run(happenings, stop.clone()));
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
             uas,
-            events,
-            diagnosis,
             trunks: TrunkStates::default(),
             guard,
+            events,
+            diagnosis,
             requests,
             settings,
             clock,
@@ -223,6 +223,6 @@ async fn sweep(
         }
         let now = clock.now();
         authenticator.sweep(&now);
-        location.sweep(now.wall).await;
+        location.sweep(now.wall);
     }
 }

@@ -170,9 +170,9 @@ impl Uas {
             return self.respond(shard, request, Status::NOT_FOUND);
         }
         let mut response = self.respond(shard, request, Status::OK);
-        response.headers.push(Name::Allow, ALLOW);
-        response.headers.push(Name::Accept, "application/sdp");
-        response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        for (name, value) in options_headers() {
+            response.headers.push(Name::new(&name.into()), value);
+        }
         response
     }
 
@@ -206,6 +206,15 @@ impl Uas {
     fn respond(&self, shard: u8, request: &Request, status: Status) -> Response {
         self.authenticator.respond(shard, request, status)
     }
+}
+
+/// What we can do, as the answer to OPTIONS says it (RFC 3261 §11.2).
+pub(crate) fn options_headers() -> Vec<(&'static str, String)> {
+    vec![
+        ("Allow", ALLOW.to_owned()),
+        ("Accept", "application/sdp".to_owned()),
+        ("Supported", SUPPORTED.join(", ")),
+    ]
 }
 
 fn is_supported(tag: &str) -> bool {

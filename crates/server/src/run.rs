@@ -425,6 +425,7 @@ fn start_shards(
         let mut stack = sip::Config::for_shard(number);
         stack.max_transactions = config.limits.transactions.div_ceil(count);
         stack.max_sessions = config.limits.calls.saturating_mul(LEGS);
+        stack.session_interval = config.sip.session_expires;
         let setup = signalling::Setup {
             stack,
             sockets,

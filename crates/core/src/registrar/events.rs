@@ -165,20 +165,21 @@ impl Events {
     }
 
     /// Tells of a binding that is gone, if anybody wants to hear of it.
-    pub(crate) fn gone(&self, kind: EventKind, binding: &Binding) {
-        let found = self.0.directory.subscriber_by_id(binding.endpoint);
+    pub(crate) fn gone(&self, kind: EventKind, endpoint: Id, binding: impl FnOnce() -> Binding) {
+        let found = self.0.directory.subscriber_by_id(endpoint);
         if let Some(subscriber) = found.filter(|subscriber| self.are_heard(subscriber)) {
+            let binding = binding();
             let at = match kind {
                 EventKind::Expired => binding.expires_at,
                 _ => self.0.clock.now().wall,
             };
-            self.bound(kind, at, &subscriber, binding.clone());
+            self.bound(kind, at, &subscriber, binding);
         }
     }
 
     /// What the table of bindings keeps to tell of those that are gone.
-    pub(crate) fn watcher(&self) -> Watcher {
-        Watcher(Arc::downgrade(&self.0))
+    pub(crate) fn listener(&self) -> Listener {
+        Listener(Arc::downgrade(&self.0))
     }
 
     /// Notes that somebody was not let in.
@@ -271,20 +272,20 @@ impl Events {
 }
 
 /// Hears of bindings that are gone. It keeps nothing alive: the directory keeps the table that keeps this.
-pub(crate) struct Watcher(Weak<Inner>);
+pub(crate) struct Listener(Weak<Inner>);
 
-impl Watcher {
+impl Listener {
     /// Tells of a binding that is gone.
-    pub(crate) fn gone(&self, kind: EventKind, binding: &Binding) {
+    pub(crate) fn gone(&self, kind: EventKind, endpoint: Id, binding: impl FnOnce() -> Binding) {
         if let Some(inner) = self.0.upgrade() {
-            Events(inner).gone(kind, binding);
+            Events(inner).gone(kind, endpoint, binding);
         }
     }
 }
 
-impl fmt::Debug for Watcher {
+impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watcher")
+        f.write_str("Listener")
     }
 }
 
