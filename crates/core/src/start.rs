@@ -110,7 +110,7 @@ impl Core {
             store: store.clone(),
             guard: guard.clone(),
             authenticator: authenticator.clone(),
-            signalling,
+            signalling: signalling.clone(),
             media,
             dialects,
             clock: clock.clone(),
@@ -123,6 +123,7 @@ impl Core {
             calls.clone(),
             authenticator.clone(),
             guard.clone(),
+            signalling,
         );
         let attempts = Arc::default();
         let herald = Herald::new(
