@@ -10,6 +10,7 @@ import struct
 import time
 import uuid
 
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 COMPACT = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
 
 
@@ -245,6 +246,7 @@ class Agent:
         self.host = "x.invalid" if isinstance(self.wire, WebSocket) else f"{host}:{self.port}"
         self.kept = []
         self.counts = {}
+        self.knows = ["MD5"]
 
     # Messages.
 
@@ -309,7 +311,7 @@ class Agent:
 
     def answer_to(self, challenge, method, uri, user=None, password=None, count=None, nonce=None, response=None,
                   realm=None, cnonce=None):
-        """The header line that answers a challenge (MD5, qop=auth)."""
+        """The header line that answers a challenge (qop=auth), with its algorithm if the agent knows that, else MD5."""
         name, value = next((n, v) for n, v in challenge.headers if n in ("www-authenticate", "proxy-authenticate"))
         values = dict(re.findall(r'(\w+)="?([^",]+)"?', value))
         user, password = user or self.user, password or self.password
@@ -317,12 +319,14 @@ class Agent:
         count = count or self.counts.get(nonce, 0) + 1
         self.counts[nonce] = count
         nc, cnonce = f"{count:08x}", cnonce or uuid.uuid4().hex[:12]
-        md5 = lambda text: hashlib.md5(text.encode()).hexdigest()  # noqa: E731
-        ha1 = md5(f"{user}:{realm}:{password}")
-        proof = md5(f"{ha1}:{nonce}:{nc}:{cnonce}:auth:{md5(f'{method}:{uri}')}") if response is None else response
+        algorithm = values.get("algorithm", "MD5")
+        algorithm = algorithm if algorithm in self.knows else "MD5"
+        digest = lambda text: hashlib.new(HASHES[algorithm], text.encode()).hexdigest()  # noqa: E731
+        ha1 = digest(f"{user}:{realm}:{password}")
+        proof = digest(f"{ha1}:{nonce}:{nc}:{cnonce}:auth:{digest(f'{method}:{uri}')}") if response is None else response
         header = "Authorization" if name == "www-authenticate" else "Proxy-Authorization"
         return (f'{header}: Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{uri}", '
-                f'response="{proof}", algorithm=MD5, qop=auth, nc={nc}, cnonce="{cnonce}"\n')
+                f'response="{proof}", algorithm={algorithm}, qop=auth, nc={nc}, cnonce="{cnonce}"\n')
 
     # Registration.
 

@@ -5,6 +5,7 @@
 
 pub mod calls;
 mod clock;
+pub mod diagnosis;
 pub mod directory;
 pub mod error;
 pub mod guard;
@@ -21,6 +22,7 @@ pub use calls::dialect::{
     AccountFacts, DeliveryProfile, Dialect, Dialects, DocumentError, Payload,
 };
 pub use clock::Clock;
+pub use diagnosis::Diagnosis;
 pub use directory::LimitChange;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
@@ -32,7 +34,8 @@ pub use error::{Barred, Error, Why};
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use registrar::{
-    Answer, LiveBinding, Location, Registrar, RegistrationPolicy, Short, Shortcut, binding_id,
+    Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
+    RegistrationPolicy, Short, Shortcut, binding_id,
 };
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};

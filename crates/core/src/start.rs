@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
+use crate::diagnosis::Diagnosis;
 use crate::directory::Gruus;
-use crate::registrar::{Authenticator, Location, Pings, Registrar};
+use crate::registrar::{Authenticator, Events, Herald, Location, Pings, Registrar};
 use crate::requests;
 use crate::trunks::keep::Keeper;
 use crate::trunks::{TrunkStates, Trunks};
@@ -36,6 +37,10 @@ pub struct Core {
     pub trunks: TrunkStates,
     /// Who is not answered.
     pub guard: Guard,
+    /// What happens to registrations.
+    pub events: Events,
+    /// Why phones do not get in.
+    pub diagnosis: Diagnosis,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -78,8 +83,15 @@ impl Core {
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
         let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
-        let authenticator =
-            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
+        let (events, happenings) = Events::new(directory.clone(), clock.clone());
+        location.heard_by(events.listener());
+        let authenticator = Authenticator::new(
+            Arc::clone(&settings),
+            directory.clone(),
+            events.clone(),
+            guard.clone(),
+            key,
+        );
         let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
@@ -88,6 +100,7 @@ impl Core {
             authenticator.clone(),
             guard.clone(),
             gruus.clone(),
+            events.clone(),
             signalling.shards.len(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -118,6 +131,22 @@ impl Core {
             guard.clone(),
             signalling,
         );
+        let attempts = Arc::default();
+        let herald = Herald::new(
+            events.clone(),
+            Arc::clone(&attempts),
+            directory.clone(),
+            calls.clone(),
+            store.clone(),
+        );
+        let diagnosis = Diagnosis {
+            attempts,
+            events: events.clone(),
+            directory: directory.clone(),
+            location: location.clone(),
+            store: store.clone(),
+            clock: clock.clone(),
+        };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
         let pings = Pings {
@@ -142,6 +171,7 @@ impl Core {
                 .clone()
                 .keep(blocks, store, clock.clone(), stop.clone()),
         );
+        tasks.spawn(herald.run(happenings, stop.clone()));
         tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
         Ok(Arc::new(Core {
             directory,
@@ -150,6 +180,8 @@ impl Core {
             uas,
             trunks: trunks.states,
             guard,
+            events,
+            diagnosis,
             requests,
             settings,
             clock,

@@ -35,6 +35,8 @@ fn account(answer_method: HttpMethod) -> AccountFacts {
         fallback_method: HttpMethod::Post,
         message_url: None,
         message_method: HttpMethod::Post,
+        registration_url: None,
+        registration_method: HttpMethod::Post,
         default_number_app: false,
         default_endpoint_app: false,
         public_uri: false,

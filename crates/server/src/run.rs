@@ -171,6 +171,7 @@ impl Server {
     }
 
     async fn stop(self) {
+        self.core.events.close();
         self.streams.stop.cancel();
         self.streams.connections.close_all();
         self.streams.tasks.close();

@@ -60,6 +60,10 @@ pub struct Application {
     pub message_url: Option<String>,
     /// How.
     pub message_method: HttpMethod,
+    /// Told of registrations of its endpoints.
+    pub registration_url: Option<String>,
+    /// How.
+    pub registration_method: HttpMethod,
     /// Given to numbers that are made without one.
     pub default_number_app: bool,
     /// Given to endpoints that are made without one.
@@ -114,15 +118,19 @@ impl Store {
                 take_flags(connection, &application).await?;
                 let text = "INSERT INTO application (account, flavor, kind, created, public_id, name, answer_url, answer_method, \
                      hangup_url, hangup_method, fallback_url, fallback_method, message_url, message_method, default_number_app, \
-                     default_endpoint_app, public_uri, log_incoming, enabled, extra, updated, id) VALUES ($1, $2, $3, $4, $5, $6, \
-                     $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)";
+                     default_endpoint_app, public_uri, log_incoming, enabled, extra, updated, id, registration_url, registration_method) VALUES ($1, $2, $3, $4, $5, $6, \
+                     $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)";
                 let query = sqlx::query(text)
                     .bind(application.account)
                     .bind(application.flavor.word())
                     .bind(application.kind.word())
                     .bind(application.created.as_microsecond())
                     .bind(&application.public_id);
-                bind_changeable(query, &application).execute(connection).await?;
+                bind_changeable(query, &application)
+                    .bind(&application.registration_url)
+                    .bind(application.registration_method.word())
+                    .execute(connection)
+                    .await?;
                 Ok(())
             })
         })
@@ -144,8 +152,11 @@ impl Store {
                 let text = "UPDATE application SET name = $1, answer_url = $2, answer_method = $3, hangup_url = $4, \
                      hangup_method = $5, fallback_url = $6, fallback_method = $7, message_url = $8, message_method = $9, \
                      default_number_app = $10, default_endpoint_app = $11, public_uri = $12, log_incoming = $13, enabled = $14, \
-                     extra = $15, updated = $16, kind = $18 WHERE id = $17";
-                let query = bind_changeable(sqlx::query(text), &application).bind(application.kind.word());
+                     extra = $15, updated = $16, kind = $18, registration_url = $19, registration_method = $20 WHERE id = $17";
+                let query = bind_changeable(sqlx::query(text), &application)
+                    .bind(application.kind.word())
+                    .bind(&application.registration_url)
+                    .bind(application.registration_method.word());
                 let done = query.execute(connection).await?;
                 Ok(done.rows_affected() > 0)
             })
@@ -338,6 +349,8 @@ fn read(row: &SqliteRow) -> Result<Application> {
         fallback_method: HttpMethod::read(row, "fallback_method")?,
         message_url: row.try_get("message_url")?,
         message_method: HttpMethod::read(row, "message_method")?,
+        registration_url: row.try_get("registration_url")?,
+        registration_method: HttpMethod::read(row, "registration_method")?,
         default_number_app: row.try_get("default_number_app")?,
         default_endpoint_app: row.try_get("default_endpoint_app")?,
         public_uri: row.try_get("public_uri")?,

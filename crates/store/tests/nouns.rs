@@ -41,6 +41,8 @@ fn application(id: Id, account: Id, name: &str) -> Application {
         fallback_method: HttpMethod::Post,
         message_url: None,
         message_method: HttpMethod::Post,
+        registration_url: Some("https://hooks.example.com/registration".into()),
+        registration_method: HttpMethod::Get,
         default_number_app: false,
         default_endpoint_app: false,
         public_uri: true,

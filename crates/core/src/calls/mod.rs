@@ -204,6 +204,16 @@ impl Calls {
         Ok(self.0.limits.load(&self.0.store, &now).await?)
     }
 
+    /// Whose something is, and in which vendor's words its customer is spoken to.
+    pub(crate) fn facts(
+        &self,
+        account: &Account,
+        application: Option<Arc<Application>>,
+        flavor: Flavor,
+    ) -> Facts {
+        self.0.facts(account, application, flavor)
+    }
+
     pub(crate) fn outbox(&self) -> Outbox {
         self.0.outbox.clone()
     }

@@ -70,11 +70,7 @@ pub(crate) fn live_row(facts: &Facts, extra: &serde_json::Value, leg: &LegRecord
             .hangup
             .as_ref()
             .map_or_else(Default::default, |link| store_method(link.method)),
-        extra: if leg.leg == LegId::A {
-            extra.clone()
-        } else {
-            json!({})
-        },
+        extra: extra_of(extra, leg),
     }
 }
 
@@ -90,8 +86,31 @@ pub(crate) fn final_row(facts: &Facts, extra: &serde_json::Value, cdr: &Cdr) -> 
         switch_cause: Some(cdr.cause.switch_name().into()),
         source: Some(source_word(cdr.source).into()),
         sip_status: cdr.sip_status,
+        extra: with_media(extra_of(extra, &cdr.leg), cdr.media.as_ref()),
         ..live_row(facts, extra, &cdr.leg)
     }
+}
+
+fn extra_of(extra: &serde_json::Value, leg: &LegRecord) -> serde_json::Value {
+    match leg.leg {
+        LegId::A => extra.clone(),
+        _ => json!({}),
+    }
+}
+
+/// Adds what the plane counted: the explainer tells from it whether audio went both ways.
+fn with_media(mut extra: serde_json::Value, media: Option<&media::Stats>) -> serde_json::Value {
+    if let (Some(extra), Some(media)) = (extra.as_object_mut(), media) {
+        let counted = json!({
+            "received": media.received,
+            "sent": media.sent,
+            "lost": media.lost,
+            "strangers": media.strangers,
+            "dropped": media.dropped,
+        });
+        extra.insert("media".to_owned(), counted);
+    }
+    extra
 }
 
 /// Spells a method as the store does.

@@ -33,6 +33,10 @@ pub struct NewApplication {
     pub message_url: Option<String>,
     /// How.
     pub message_method: HttpMethod,
+    /// Told of registrations of its endpoints.
+    pub registration_url: Option<String>,
+    /// How.
+    pub registration_method: HttpMethod,
     /// Given to numbers that are made without one; taken from whoever had this.
     pub default_number_app: bool,
     /// Given to endpoints that are made without one; taken from whoever had this.
@@ -62,6 +66,8 @@ impl NewApplication {
             fallback_method: HttpMethod::Post,
             message_url: None,
             message_method: HttpMethod::Post,
+            registration_url: None,
+            registration_method: HttpMethod::Post,
             default_number_app: false,
             default_endpoint_app: true,
             public_uri: false,
@@ -85,6 +91,8 @@ pub struct ApplicationChange {
     pub fallback_method: Option<HttpMethod>,
     pub message_url: Option<Option<String>>,
     pub message_method: Option<HttpMethod>,
+    pub registration_url: Option<Option<String>>,
+    pub registration_method: Option<HttpMethod>,
     pub default_number_app: Option<bool>,
     pub default_endpoint_app: Option<bool>,
     pub public_uri: Option<bool>,
@@ -140,6 +148,8 @@ impl Directory {
                 fallback_method: new.fallback_method,
                 message_url: new.message_url,
                 message_method: new.message_method,
+                registration_url: new.registration_url,
+                registration_method: new.registration_method,
                 default_number_app: new.default_number_app,
                 default_endpoint_app: new.default_endpoint_app,
                 public_uri: new.public_uri,
@@ -336,6 +346,9 @@ impl Directory {
         let (account, id) = (application.account, application.id);
         let endpoint = (&self.0.default_endpoint, application.default_endpoint_app);
         let number = (&self.0.default_number, application.default_number_app);
+        if application.registration_url.is_some() {
+            self.0.policies.somebody_listens();
+        }
         self.0.applications.insert(id, Arc::new(application));
         for (defaults, claims) in [endpoint, number] {
             let before = match claims {
@@ -394,6 +407,8 @@ impl ApplicationChange {
         put(self.fallback_method, &mut to.fallback_method);
         put(self.message_url, &mut to.message_url);
         put(self.message_method, &mut to.message_method);
+        put(self.registration_url, &mut to.registration_url);
+        put(self.registration_method, &mut to.registration_method);
         put(self.default_number_app, &mut to.default_number_app);
         put(self.default_endpoint_app, &mut to.default_endpoint_app);
         put(self.public_uri, &mut to.public_uri);

@@ -241,6 +241,11 @@ impl Directory {
         self.0.subscribers.only_of(account, user)
     }
 
+    /// The subscriber with this user name, when exactly one domain of the installation has it.
+    pub(crate) fn only_subscriber(&self, user: &str) -> Option<Arc<Subscriber>> {
+        self.0.subscribers.only(user)
+    }
+
     /// The subscriber of an endpoint.
     pub fn subscriber_by_id(&self, endpoint: Id) -> Option<Arc<Subscriber>> {
         self.0.subscribers.of(endpoint)

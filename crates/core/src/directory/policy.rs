@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sip::digest::Algorithm;
-use store::{Account, HttpMethod, Id, Policy, PolicyRow, PolicyScope};
+use store::{Account, Application, HttpMethod, Id, Policy, PolicyRow, PolicyScope};
 
 use super::{Directory, Host, Key, Subscriber};
 use crate::error::{Error, Why};
@@ -67,6 +67,19 @@ pub struct PolicyView {
     pub effective: RegistrationPolicy,
 }
 
+/// Whom to tell of an endpoint's registrations.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct RegistrationLink {
+    /// The URL.
+    pub(crate) url: String,
+    /// How it is asked.
+    pub(crate) method: HttpMethod,
+    /// Whether of refreshes too.
+    pub(crate) refreshed: bool,
+    /// The application that named it.
+    pub(crate) application: Option<Arc<Application>>,
+}
+
 /// The thing that a policy belongs to, found.
 struct Subject {
     scope: PolicyScope,
@@ -91,6 +104,42 @@ impl Directory {
     /// Whether anybody has a policy.
     pub(crate) fn has_policies(&self) -> bool {
         self.0.policies.any()
+    }
+
+    /// Whom to tell of a subscriber's registrations: the URL of its application, else of the nearest policy.
+    pub(crate) fn registration_link(&self, subscriber: &Subscriber) -> Option<RegistrationLink> {
+        if !self.0.policies.may_listen() {
+            return None;
+        }
+        let domain = self.0.hosts.get(&subscriber.domain);
+        let domain = domain.and_then(|host| host.domain);
+        let chain = || {
+            let (account, endpoint) = (subscriber.account, Some(subscriber.endpoint));
+            self.0.policies.chain(account, domain, endpoint)
+        };
+        let refreshed = || chain().find_map(|policy| policy.registration_refreshed);
+        let application = match subscriber.application {
+            Some(id) => self.application(id),
+            None => None,
+        };
+        let own = application
+            .as_ref()
+            .and_then(|application| application.registration_url.clone());
+        if let (Some(application), Some(url)) = (application, own) {
+            return Some(RegistrationLink {
+                url,
+                method: application.registration_method,
+                refreshed: refreshed().unwrap_or(false),
+                application: Some(application),
+            });
+        }
+        let policy = chain().find(|policy| policy.registration_url.is_some())?;
+        Some(RegistrationLink {
+            url: policy.registration_url.clone()?,
+            method: policy.registration_method.unwrap_or_default(),
+            refreshed: refreshed().unwrap_or(false),
+            application: None,
+        })
     }
 
     /// What holds for challenges under a host name, whoever is asked: all that may differ before a password is proved.

@@ -2,7 +2,7 @@
 //! policy costs one look-up, an installation without any costs none.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use store::{Id, Policy, PolicyRow, PolicyScope};
@@ -15,6 +15,8 @@ pub(super) struct PolicyIndex {
     /// How many each account has; absent for none.
     accounts: DashMap<Id, usize>,
     policies: DashMap<(PolicyScope, Id), Kept>,
+    /// Whether any application or policy has ever named somebody to tell of registrations.
+    listened: AtomicBool,
 }
 
 struct Kept {
@@ -25,6 +27,9 @@ struct Kept {
 impl PolicyIndex {
     /// Puts a policy in the place of what was there.
     pub fn put(&self, row: PolicyRow) {
+        if row.policy.registration_url.is_some() {
+            self.somebody_listens();
+        }
         let kept = Kept {
             account: row.account,
             policy: Arc::new(row.policy),
@@ -37,6 +42,16 @@ impl PolicyIndex {
             *self.accounts.entry(row.account).or_default() += 1;
             self.count.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Notes that somebody may have to be told of registrations.
+    pub fn somebody_listens(&self) {
+        self.listened.store(true, Ordering::Release);
+    }
+
+    /// Whether anybody may have to be told of registrations.
+    pub fn may_listen(&self) -> bool {
+        self.listened.load(Ordering::Acquire)
     }
 
     /// Takes a policy out.

@@ -8,6 +8,7 @@ use sip::{Name, Request, Response, Status, Text};
 use store::Binding;
 
 use crate::Settings;
+use crate::diagnosis::Cause;
 use crate::directory::{Gruus, Subscriber};
 use crate::registrar::Authenticator;
 use crate::registrar::outbound::{Way, reg_id};
@@ -22,6 +23,8 @@ pub(crate) struct Refused {
     pub(crate) why: &'static str,
     /// With 423, the shortest registration in seconds.
     pub(crate) least: u32,
+    /// What the explainer keeps of it.
+    pub(crate) cause: Option<Cause>,
 }
 
 pub(crate) const fn refused(status: Status, why: &'static str) -> Refused {
@@ -29,6 +32,14 @@ pub(crate) const fn refused(status: Status, why: &'static str) -> Refused {
         status,
         why,
         least: 0,
+        cause: None,
+    }
+}
+
+pub(crate) const fn refused_for(cause: Cause, status: Status, why: &'static str) -> Refused {
+    Refused {
+        cause: Some(cause),
+        ..refused(status, why)
     }
 }
 

@@ -14,8 +14,10 @@ use call::Now;
 use sip::digest::{self, Algorithm, Credentials, NonceId, Nonces, Validity};
 use sip::{Flow, Method, Name, Request, Response, Status, Text, Uri};
 
+use crate::diagnosis::Cause;
 use crate::directory::{Host, Subscriber};
 use crate::registrar::capability::Capabilities;
+use crate::registrar::events::Events;
 use crate::registrar::policy::{ChallengePolicy, is_enough, stronger};
 use crate::registrar::replay::{Fingerprint, Replays, Use};
 use crate::{Directory, Guard, Offence, Settings};
@@ -44,6 +46,7 @@ pub(crate) struct Authenticator(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
+    events: Events,
     guard: Guard,
     nonces: Nonces,
     replays: Replays,
@@ -70,6 +73,7 @@ impl Authenticator {
     pub(crate) fn new(
         settings: Arc<Settings>,
         directory: Directory,
+        events: Events,
         guard: Guard,
         key: [u8; 32],
     ) -> Self {
@@ -84,6 +88,7 @@ impl Authenticator {
             nobody,
             settings,
             directory,
+            events,
             guard,
         }))
     }
@@ -109,12 +114,19 @@ impl Authenticator {
                 self.challenge(now, shard, request, flow, host, policy, stale),
             ))
         };
+        let events = &self.0.events;
+        let refused = |user: &str, cause| {
+            events.refused(now.wall, request, flow, Some(user), cause);
+        };
         let challenge = |stale| {
             let shown = self.0.capabilities.of(request, flow, &host.realm);
             let shown = shown.unwrap_or(policy.algorithm);
             challenge_with(stronger(policy.algorithm, shown), stale)
         };
         let Some(credentials) = self.credentials(request, &host.realm, policy.algorithm) else {
+            if let Some((user, cause)) = self.unusable(request, &host.realm) {
+                refused(&user, cause);
+            }
             self.0.guard.challenged(now, flow.remote.ip());
             return challenge(false);
         };
@@ -144,6 +156,8 @@ impl Authenticator {
             realm,
         );
         let (Some(subscriber), true) = (subscriber, proved) else {
+            // Which of the two it was is found out later: here it would take time that a stranger can measure.
+            refused(&credentials.username, Cause::WrongPassword);
             let source = flow.remote.ip();
             self.0.guard.note(now, source, Offence::WrongCredentials);
             return challenge(false);
@@ -151,13 +165,20 @@ impl Authenticator {
         let nonce = match validity {
             Validity::Fresh(nonce) => nonce,
             // RFC 7616 §3.3: the password is right, only the nonce is old: no need to ask the person again.
-            Validity::Stale => return challenge(true),
-            Validity::Invented => return challenge(false),
+            Validity::Stale => {
+                events.stale(now.wall, request, flow, &subscriber);
+                return challenge(true);
+            }
+            Validity::Invented => {
+                events.stale(now.wall, request, flow, &subscriber);
+                return challenge(false);
+            }
         };
         // S66: the endpoint asks for more than its domain does. Who does not have the password never learns of it.
         let least = self.0.directory.registration_policy(&subscriber).algorithm;
         if !is_enough(used, least) {
             let realm = &host.realm;
+            refused(&subscriber.user, Cause::WeakAlgorithm);
             self.0.capabilities.note(request, flow, realm, least);
             return challenge_with(stronger(policy.algorithm, least), false);
         }
@@ -182,8 +203,12 @@ impl Authenticator {
         {
             Use::First => None,
             Use::Retransmission { pending } => Some(Pending(pending)),
-            Use::Replay | Use::Forgotten => return challenge(true),
+            Use::Replay | Use::Forgotten => {
+                events.stale(now.wall, request, flow, &subscriber);
+                return challenge(true);
+            }
         };
+        events.fresh(subscriber.endpoint);
         self.0
             .guard
             .proved(now, flow.remote.ip(), subscriber.endpoint);
@@ -293,6 +318,28 @@ impl Authenticator {
                 let used = credentials.algorithm_used();
                 *credentials.realm == *realm && used.is_some_and(|used| is_enough(used, least))
             })
+    }
+
+    /// What is wrong with credentials that count as none; nothing is, when there are none.
+    fn unusable(&self, request: &Request, realm: &str) -> Option<(Text, Cause)> {
+        let name = match request.method {
+            Method::Register => Name::Authorization,
+            _ => Name::ProxyAuthorization,
+        };
+        let mut all = request.headers.all(&name);
+        let first = all.next()?;
+        let read = |value| Credentials::parse(value).ok().flatten();
+        let own = std::iter::once(first)
+            .chain(all)
+            .filter_map(read)
+            .find(|credentials| *credentials.realm == *realm);
+        Some(match own {
+            Some(credentials) => (credentials.username, Cause::WeakAlgorithm),
+            None => {
+                let user = read(first).map(|credentials| credentials.username);
+                (user.unwrap_or_default(), Cause::WrongRealm)
+            }
+        })
     }
 
     /// Asks for the password: 401 from a registrar, 407 before a call (RFC 3261 §22.1).

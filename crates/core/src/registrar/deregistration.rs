@@ -71,6 +71,10 @@ impl Registrar {
         only: Option<&str>,
     ) -> Result<Vec<Binding>, Error> {
         let goes = |key: &str| only.is_none_or(|id| id_of(key) == id);
-        self.location().end(endpoint, now, goes).await
+        let gone = self.location().end(endpoint, now, goes).await?;
+        for binding in &gone {
+            self.ended(binding);
+        }
+        Ok(gone)
     }
 }

@@ -4,7 +4,7 @@
 //! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use store::{Binding, Bindings, Change, Id, Packed, Store, Ticket, Undo, View, Wa
 
 use crate::Error;
 use crate::directory::Device;
+use crate::registrar::events::{EventKind, Listener};
 use crate::registrar::ping::Awaited;
 
 /// The table of bindings by endpoint; clones share it.
@@ -25,6 +26,8 @@ struct Inner {
     bindings: Bindings,
     /// Phones that were pinged and have not answered.
     awaited: Awaited,
+    /// Hears of bindings that go without a REGISTER; set once, when there is somebody to hear.
+    listener: OnceLock<Listener>,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
 }
@@ -50,6 +53,7 @@ impl Location {
         Self(Arc::new(Inner {
             bindings: store.bindings().clone(),
             awaited: Awaited::default(),
+            listener: OnceLock::new(),
             flows: DashMap::new(),
         }))
     }
@@ -180,6 +184,35 @@ impl Location {
         self.0.bindings.watch(shard, wake)
     }
 
+    /// Sets who hears of bindings that go without a REGISTER.
+    pub(crate) fn heard_by(&self, listener: Listener) {
+        // There is one Core over a table, so the first one stays.
+        let _: Result<(), _> = self.0.listener.set(listener);
+    }
+
+    fn tell(&self, kind: EventKind, endpoint: Id, packed: &Packed) {
+        if let Some(listener) = self.0.listener.get() {
+            listener.gone(kind, endpoint, || packed.view().binding(endpoint));
+        }
+    }
+
+    /// Tells of bindings of an endpoint that lapsed and are not swept yet: the next change forgets them.
+    pub(crate) fn tell_lapsed(&self, endpoint: Id, now: Timestamp) {
+        let now = now.as_microsecond();
+        let lapsed: SmallVec<[Binding; 1]> = self.0.bindings.look(endpoint, |held| {
+            let lapsed = held.iter().filter(|packed| packed.expires_at() <= now);
+            lapsed
+                .map(|packed| packed.view().binding(endpoint))
+                .collect()
+        });
+        let Some(listener) = self.0.listener.get() else {
+            return;
+        };
+        for binding in lapsed {
+            listener.gone(EventKind::Expired, endpoint, || binding);
+        }
+    }
+
     fn note_flow(&self, flow: u64, endpoint: Id) {
         let mut endpoints = self.0.flows.entry(flow).or_default();
         if !endpoints.contains(&endpoint) {
@@ -213,6 +246,11 @@ impl Location {
                 .bindings
                 .remove(endpoint, |packed| packed.view().flow == flow.0);
             // What stays because the journal is full is never reached again and expires.
+            if let Ok(gone) = &gone {
+                for packed in gone {
+                    self.tell(EventKind::FlowLost, endpoint, packed);
+                }
+            }
             if let Err(error) = gone {
                 tracing::debug!(endpoint, %error, "the binding of a closed connection stays until it expires");
             }
@@ -235,12 +273,17 @@ impl Location {
 
     /// Removes all bindings of an endpoint and waits until that is on disk.
     pub async fn drop_bindings(&self, endpoint: Id) -> Result<(), Error> {
-        Ok(self.0.bindings.clear(endpoint).await?)
+        for packed in self.0.bindings.end(endpoint, |_| true).await? {
+            self.tell(EventKind::Unregistered, endpoint, &packed);
+        }
+        Ok(())
     }
 
     /// Removes what has expired.
     pub(crate) fn sweep(&self, now: Timestamp) {
-        self.0.bindings.sweep(now, |_, _| ());
+        self.0.bindings.sweep(now, |endpoint, packed| {
+            self.tell(EventKind::Expired, endpoint, packed);
+        });
     }
 
     /// Counts the bindings; what expired since the last sweep included.

@@ -7,7 +7,8 @@ use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Status};
 use store::Binding;
 
 use crate::Settings;
-use crate::registrar::answer::{Refused, refused, supports};
+use crate::diagnosis::Cause;
+use crate::registrar::answer::{Refused, refused, refused_for, supports};
 use crate::registrar::path;
 
 /// The longest instance that is kept, in octets.
@@ -31,7 +32,8 @@ impl Way {
     /// Reads the way of a REGISTER, or says why it is none that we would go back.
     pub(crate) fn of(settings: &Settings, request: &Request, flow: Flow) -> Result<Self, Refused> {
         let contacts = request.contacts();
-        let contacts = contacts.map_err(|_| refused(Status::BAD_REQUEST, "Contact"))?;
+        let contacts =
+            contacts.map_err(|_| refused_for(Cause::BadContact, Status::BAD_REQUEST, "Contact"))?;
         let path = path::read(settings, request, flow)?;
         let direct = request.headers.values(&Name::Via).nth(1).is_none();
         // RFC 5626 §6: the first hop keeps the flow and says so, or we are the first hop.

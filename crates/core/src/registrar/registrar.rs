@@ -1,6 +1,7 @@
 //! REGISTER: RFC 3261 §10.3, step by step. It decides at once and without waiting; what changes a binding is answered
 //! after its commit ([`Registrar::answers`]).
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use call::Now;
@@ -8,15 +9,17 @@ use jiff::Timestamp;
 use sip::stateless::refusal_of;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
 use smallvec::SmallVec;
-use store::{Binding, Change, Packed, View};
+use store::{Binding, Change, Id, Packed, View};
 
+use crate::diagnosis::Cause;
 use crate::directory::{Gruus, Subscriber};
-use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused};
+use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused, refused_for};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
+use crate::registrar::events::{EventKind, Events};
 use crate::registrar::location::{Location, transport_of};
 use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
-use crate::registrar::waiting::{Answer, Waiting, WaitingLine};
+use crate::registrar::waiting::{Answer, Told, Waiting, WaitingLine};
 use crate::{Decision, Directory, Guard, Offence, Settings};
 
 /// The registrar of all shards; it is called on their threads.
@@ -27,6 +30,7 @@ pub struct Registrar {
     pub(super) location: Location,
     pub(super) authenticator: Authenticator,
     pub(super) guard: Guard,
+    pub(super) events: Events,
     answers: Answers,
     /// Of each shard: the answers that wait for their commit.
     lines: Vec<WaitingLine>,
@@ -34,6 +38,10 @@ pub struct Registrar {
 
 impl Registrar {
     /// Makes the registrar of so many shards.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part that it is made of"
+    )]
     pub(crate) fn new(
         settings: Arc<Settings>,
         directory: Directory,
@@ -41,6 +49,7 @@ impl Registrar {
         authenticator: Authenticator,
         guard: Guard,
         gruus: Gruus,
+        events: Events,
         shards: usize,
     ) -> Self {
         let shards = u8::try_from(shards).unwrap_or(u8::MAX);
@@ -54,6 +63,7 @@ impl Registrar {
             location,
             authenticator,
             guard,
+            events,
         }
     }
 
@@ -72,10 +82,14 @@ impl Registrar {
         request: &Request,
         flow: Flow,
     ) -> Result<Decision, Box<Response>> {
-        let refuse = |refused: Refused| self.answers.refuse(shard, request, &refused);
+        let refuse = |refused: Refused| self.refuse(now, shard, request, flow, &refused);
         let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
         if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
-            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+            return Err(refuse(refused_for(
+                Cause::RefusedUserAgent,
+                Status::FORBIDDEN,
+                "User agent refused",
+            )));
         }
         // Step 1: is the domain of the Request-URI ours?
         let Ok(uri) = request.uri_parsed() else {
@@ -85,7 +99,11 @@ impl Registrar {
         let Some(host) = self.directory.host(&host_name) else {
             self.guard
                 .note(now, flow.remote.ip(), Offence::ForeignDomain);
-            return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
+            return Err(refuse(refused_for(
+                Cause::WrongDomain,
+                Status::NOT_FOUND,
+                "Domain not served here",
+            )));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
         let who = self
@@ -96,14 +114,25 @@ impl Registrar {
         }
         let subscriber = &who.subscriber;
         if !subscriber.enabled {
-            return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
+            return Err(refuse(refused_for(
+                Cause::Disabled,
+                Status::FORBIDDEN,
+                "Endpoint disabled",
+            )));
         }
         let policy = self.directory.registration_policy(subscriber);
         if policy.refuses(user_agent) {
-            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+            return Err(refuse(refused_for(
+                Cause::RefusedUserAgent,
+                Status::FORBIDDEN,
+                "User agent refused",
+            )));
         }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
+            // It is the one who proved a password that went wrong, not the one whose address was asked for.
+            let (user, cause) = (Some(subscriber.user.as_str()), Cause::NotOwnAddress);
+            self.events.refused(now.wall, request, flow, user, cause);
             return Err(refuse(refused(
                 Status::FORBIDDEN,
                 "Not your address of record",
@@ -157,6 +186,11 @@ impl Registrar {
         way: &Way,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
+        let is_heard = self.events.are_heard(&who.subscriber);
+        if is_heard {
+            self.location.tell_lapsed(endpoint, now.wall);
+        }
+        let happened = RefCell::new(Vec::new());
         let outcome = self.location.change(
             endpoint,
             now.wall,
@@ -170,7 +204,11 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, policy, way, held)
+                let change = self.plan(now.wall, request, flow, policy, way, held)?;
+                if is_heard {
+                    happened.replace(happenings(endpoint, &change, held));
+                }
+                Ok(change)
             },
             |held| {
                 let bindings: Vec<Binding> = held
@@ -190,6 +228,13 @@ impl Registrar {
                     Waiting {
                         ticket,
                         undo,
+                        told: is_heard.then(|| {
+                            Box::new(Told {
+                                at: now.wall,
+                                subscriber: Arc::clone(&who.subscriber),
+                                happened: happened.take(),
+                            })
+                        }),
                         proof: (who.nonce, who.count),
                         flow,
                         answer: Answer::Response(Box::new(response)),
@@ -197,15 +242,12 @@ impl Registrar {
                 );
                 Ok(Decision::Wait)
             }
-            Ok(Err(why)) => Err(self.answers.refuse(shard, request, &why)),
+            Ok(Err(why)) => Err(self.refuse(now, shard, request, flow, &why)),
             Err(error) => {
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
-                Err(self.answers.refuse(
-                    shard,
-                    request,
-                    &refused(Status::SERVICE_UNAVAILABLE, "Store busy"),
-                ))
+                let why = refused_for(Cause::StoreBusy, Status::SERVICE_UNAVAILABLE, "Store busy");
+                Err(self.refuse(now, shard, request, flow, &why))
             }
         }
     }
@@ -233,6 +275,11 @@ impl Registrar {
             let (nonce, count) = waiting.proof;
             if committed {
                 self.authenticator.committed(nonce, count);
+                if let Some(told) = waiting.told {
+                    for (kind, binding) in told.happened {
+                        self.events.bound(kind, told.at, &told.subscriber, binding);
+                    }
+                }
                 each(waiting.flow, waiting.answer);
             } else {
                 self.authenticator.forget(nonce, count);
@@ -264,7 +311,16 @@ impl Registrar {
         };
         let in_order =
             |binding: &View<'_>| *binding.call_id != **call_id || cseq.number > binding.cseq;
-        const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
+        const OLD: Refused = refused_for(
+            Cause::OutOfOrder,
+            Status::SERVER_INTERNAL_ERROR,
+            "CSeq is out of order",
+        );
+        const FULL: Refused = refused_for(
+            Cause::TooManyBindings,
+            Status::FORBIDDEN,
+            "Too many bindings",
+        );
         let list = match &way.contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
@@ -281,7 +337,7 @@ impl Registrar {
             Contacts::List(list) => list,
         };
         if list.len() > policy.max_bindings {
-            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+            return Err(FULL);
         }
         if !way.admits(list, request.expires()) {
             return Err(refused(Status::BAD_REQUEST, "One flow at a time"));
@@ -299,7 +355,7 @@ impl Registrar {
                 Grant::TooBrief => {
                     return Err(Refused {
                         least: policy.min_expires,
-                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                        ..refused_for(Cause::ExpiresTooShort, Status::INTERVAL_TOO_BRIEF, "")
                     });
                 }
                 Grant::Remove => {
@@ -309,10 +365,18 @@ impl Registrar {
                 Grant::Seconds(seconds) => seconds,
             };
             if !contact.uri.scheme.is_sip() {
-                return Err(refused(Status::BAD_REQUEST, "Contact is no SIP URI"));
+                return Err(refused_for(
+                    Cause::BadContact,
+                    Status::BAD_REQUEST,
+                    "Contact is no SIP URI",
+                ));
             }
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
-                return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
+                return Err(refused_for(
+                    Cause::ContactPointsHere,
+                    Status::FORBIDDEN,
+                    "Contact points at this server",
+                ));
             }
             let outbound_key = way.key(contact);
             let key = match (known, &outbound_key) {
@@ -353,14 +417,36 @@ impl Registrar {
         };
         let stay = (0..held.len()).filter(|place| !replaced(place)).count();
         if stay + change.put.len() > policy.max_bindings {
-            return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+            return Err(FULL);
         }
         Ok(change)
+    }
+
+    /// Answers a refusal, and keeps why.
+    fn refuse(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: &Request,
+        flow: Flow,
+        refused: &Refused,
+    ) -> Box<Response> {
+        if let Some(cause) = refused.cause {
+            self.events.refused(now.wall, request, flow, None, cause);
+        }
+        self.answers.refuse(shard, request, refused)
     }
 
     /// Removes the bindings of a stream connection that is gone.
     pub fn flow_closed(&self, flow: FlowId) {
         self.location.flow_closed(flow);
+    }
+
+    /// Tells of a binding that the operator ended.
+    pub(super) fn ended(&self, binding: &Binding) {
+        let told = || binding.clone();
+        self.events
+            .gone(EventKind::Unregistered, binding.endpoint, told);
     }
 
     /// Gives the table of bindings.
@@ -385,6 +471,23 @@ fn not_kept(answer: Answer) -> Answer {
             Answer::Written(refusal_of(&bytes, &status, RETRY_AFTER))
         }
     }
+}
+
+/// What a change means to those who watch: who logged in, came back or logged out.
+fn happenings(endpoint: Id, change: &Change, held: &[Packed]) -> Vec<(EventKind, Binding)> {
+    let gone = change.remove.iter().filter_map(|place| held.get(*place));
+    let gone = gone.map(|packed| (EventKind::Unregistered, packed.view().binding(endpoint)));
+    let put = change.put.iter().map(|(place, packed)| {
+        let known = place.and_then(|place| held.get(place));
+        // RFC 3261 §10.2: a phone keeps one Call-ID for all registrations of one boot.
+        let is_refresh = known.is_some_and(|known| known.view().call_id == packed.view().call_id);
+        let kind = match is_refresh {
+            true => EventKind::Refreshed,
+            false => EventKind::Registered,
+        };
+        (kind, packed.view().binding(endpoint))
+    });
+    gone.chain(put).collect()
 }
 
 /// Tells whether this REGISTER made the binding.

@@ -116,6 +116,7 @@ impl Shortcut {
         if !subscriber.enabled
             || policy.algorithm != Algorithm::Md5
             || policy.refuses(request.user_agent)
+            || registrar.events.are_heard(&subscriber)
             || request.from_uri != request.to_uri
             || !is_address(request.to_uri, proof.username, request.host)
         {
@@ -187,6 +188,7 @@ impl Shortcut {
         };
         let source = flow.remote.ip();
         registrar.guard.proved(now, source, subscriber.endpoint);
+        registrar.events.fresh(subscriber.endpoint);
         let mut written = Vec::with_capacity(768);
         let tag = self.tag(request);
         let mut answer = Write::begin(&mut written, "200 OK", request, flow.remote, &tag);
@@ -198,6 +200,7 @@ impl Shortcut {
             Waiting {
                 ticket,
                 undo,
+                told: None,
                 proof: (nonce, count),
                 flow,
                 answer: Answer::Written(written),

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sip::digest::NonceId;
 use sip::{Flow, Response};
-use store::{Ticket, Undo, Watcher};
+use store::{Binding, Ticket, Undo, Watcher};
 use tokio::sync::Notify;
 
+use crate::directory::Subscriber;
+use crate::registrar::events::EventKind;
 use crate::registrar::location::Location;
 
 /// One answer that waits. Their number is bounded by what the journal takes before it refuses.
@@ -17,12 +19,22 @@ pub(crate) struct Waiting {
     pub(crate) ticket: Ticket,
     /// How to take that back.
     pub(crate) undo: Undo,
+    /// What it means to those who watch, when anybody does.
+    pub(crate) told: Option<Box<Told>>,
     /// The proof that made it, to be forgotten when the phone has to try again.
     pub(crate) proof: (NonceId, u32),
     /// Where it goes.
     pub(crate) flow: Flow,
     /// What it is.
     pub(crate) answer: Answer,
+}
+
+/// What happened to whose bindings.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) at: jiff::Timestamp,
+    pub(crate) subscriber: Arc<Subscriber>,
+    pub(crate) happened: Vec<(EventKind, Binding)>,
 }
 
 /// An answer to a REGISTER.

@@ -11,7 +11,7 @@ use call::{About, Document, Now, Occasion};
 use offhook_core::{
     AccountFacts, Answer, Clock, Core, Decision, DeliveryProfile, Dialect, Dialects, DocumentError,
     EndpointView, Flavor, MediaHandle, NewAccount, NewApplication, NewEndpoint, Payload,
-    Permissions, Ring, Settings, Signalling,
+    Permissions, RegistrationEvent, Ring, Settings, Signalling,
 };
 use rand_chacha::ChaCha12Rng;
 use sip::digest::{self, Answerer, Challenge};
@@ -367,6 +367,21 @@ impl Dialect for Words {
             ("To", about.to.as_str()),
             ("From", &about.from),
             ("Event", &event),
+            ("Auth", &account.auth_id),
+        ];
+        Payload::Form(
+            fields
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .to_vec(),
+        )
+    }
+
+    fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
+        let reason = event.reason.map_or("", |cause| cause.name());
+        let fields = [
+            ("Event", event.kind.name()),
+            ("User", &event.user),
+            ("Reason", reason),
             ("Auth", &account.auth_id),
         ];
         Payload::Form(

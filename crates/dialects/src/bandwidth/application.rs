@@ -24,6 +24,8 @@ const MESSAGE_TIMEOUT: [&str; 2] = [
     "incomingMessageUrlCallbackTimeout",
     "incomingSmsUrlCallbackTimeout",
 ];
+/// Ours: told of registrations.
+const REGISTRATION_URL: &str = "registrationUrl";
 const MESSAGE_FALLBACK: [&str; 2] = ["incomingMessageFallbackUrl", "incomingSmsFallbackUrl"];
 
 pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response, Refusal> {
@@ -58,6 +60,8 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         fallback_method: method,
         message_url,
         message_method: method,
+        registration_url: sent.registration_url.flatten(),
+        registration_method: method,
         default_number_app: false,
         default_endpoint_app: false,
         public_uri: false,
@@ -139,6 +143,8 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         fallback_method: sent.method,
         message_url: sent.message_url,
         message_method: sent.method,
+        registration_url: sent.registration_url,
+        registration_method: sent.method,
         extra: Some(Value::Object(extra)),
         ..ApplicationChange::default()
     };
@@ -178,6 +184,7 @@ fn object(application: &Application) -> Value {
         (CALL_URL, &application.answer_url),
         (CALL_FALLBACK, &application.fallback_url),
         (MESSAGE_URL[0], &application.message_url),
+        (REGISTRATION_URL, &application.registration_url),
     ];
     for (name, url) in links {
         if let Some(url) = url {
@@ -212,6 +219,7 @@ struct Sent {
     call_url: Option<Option<String>>,
     call_fallback: Option<Option<String>>,
     message_url: Option<Option<String>>,
+    registration_url: Option<Option<String>>,
     method: Option<HttpMethod>,
     /// Properties that only this face knows.
     extra: Map<String, Value>,
@@ -235,6 +243,7 @@ impl Sent {
             call_url: link(caller, fields, &[CALL_URL])?,
             call_fallback: link(caller, fields, &[CALL_FALLBACK])?,
             message_url: link(caller, fields, &MESSAGE_URL)?,
+            registration_url: link(caller, fields, &[REGISTRATION_URL])?,
             method: method(fields)?,
             extra,
         })

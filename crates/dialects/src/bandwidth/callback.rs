@@ -2,9 +2,11 @@
 
 use call::{About, CallStatus, Cause, DialAction, Direction, Occasion};
 use jiff::Timestamp;
-use offhook_core::AccountFacts;
+use offhook_core::{AccountFacts, RegistrationEvent};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
+
+use crate::extension::Spelling;
 
 /// Spells an event.
 pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) -> Value {
@@ -101,6 +103,14 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
         }
     }
     Value::Object(event)
+}
+
+/// Spells what happened to a registration, an event of ours in the vendor's style.
+pub(crate) fn registration(account: &AccountFacts, event: &RegistrationEvent) -> Value {
+    let mut object = crate::extension::event::object(event, Spelling::Camel);
+    put(&mut object, "eventType", "registration");
+    put(&mut object, "userId", &account.bandwidth_user);
+    Value::Object(object)
 }
 
 /// The number that was dialled as events show it: without visual separators, and national ones of ten digits made

@@ -3,9 +3,11 @@
 mod application;
 mod auth;
 mod callback;
+mod diagnosis;
 mod domain;
 mod endpoint;
 mod error;
+mod event;
 mod limit;
 mod number;
 mod page;
@@ -19,7 +21,9 @@ use std::time::Duration;
 
 use axum::Router;
 use http::Method;
-use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+use offhook_core::{
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+};
 
 use crate::http::{Route, join, normalized};
 
@@ -188,6 +192,21 @@ pub fn routes() -> Vec<Route> {
             registration::list,
         ),
         Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/registrations/events",
+            event::stream,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/diagnosis",
+            diagnosis::strangers,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/diagnosis",
+            diagnosis::retrieve,
+        ),
+        Route::new(
             Method::DELETE,
             "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/registrations",
             registration::delete,
@@ -225,6 +244,10 @@ impl Dialect for Bandwidth {
         occasion: &::call::Occasion,
     ) -> Payload {
         Payload::Json(callback::event(account, about, occasion))
+    }
+
+    fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
+        Payload::Json(callback::registration(account, event))
     }
 
     fn document(

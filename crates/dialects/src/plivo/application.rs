@@ -31,6 +31,8 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         fallback_method: method(&fields, "fallback_method")?.unwrap_or(HttpMethod::Post),
         message_url: link(&caller, &fields, "message_url")?.flatten(),
         message_method: method(&fields, "message_method")?.unwrap_or(HttpMethod::Post),
+        registration_url: link(&caller, &fields, "registration_url")?.flatten(),
+        registration_method: method(&fields, "registration_method")?.unwrap_or(HttpMethod::Post),
         default_number_app: fields.flag("default_number_app")?.unwrap_or(false),
         default_endpoint_app: fields.flag("default_endpoint_app")?.unwrap_or(false),
         public_uri: fields.flag("public_uri")?.unwrap_or(false),
@@ -105,6 +107,8 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         fallback_method: method(&fields, "fallback_method")?,
         message_url: link(&caller, &fields, "message_url")?,
         message_method: method(&fields, "message_method")?,
+        registration_url: link(&caller, &fields, "registration_url")?,
+        registration_method: method(&fields, "registration_method")?,
         default_number_app: fields.flag("default_number_app")?,
         default_endpoint_app: fields.flag("default_endpoint_app")?,
         public_uri: fields.flag("public_uri")?,
@@ -198,6 +202,14 @@ fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
         json!(application.message_url.as_deref().unwrap_or_default()),
     );
     put("public_uri", json!(application.public_uri));
+    // Ours: only shown where it is used.
+    if let Some(url) = &application.registration_url {
+        put(
+            "registration_method",
+            json!(method_name(application.registration_method)),
+        );
+        put("registration_url", json!(url));
+    }
     put(
         "resource_uri",
         json!(caller.uri(&format!("Application/{id}/"))),

@@ -5,8 +5,10 @@ mod application;
 mod auth;
 mod call;
 mod callback;
+mod diagnosis;
 mod endpoint;
 mod error;
+mod event;
 mod limit;
 mod number;
 mod page;
@@ -21,9 +23,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+use offhook_core::{
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+};
 
 use crate::http::{Route, join, normalized};
+use crate::voice::parameter::registration_event;
 
 pub(crate) use error::not_found;
 
@@ -166,6 +171,21 @@ pub fn routes() -> Vec<Route> {
             registration::list,
         ),
         Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Registration/Event",
+            event::stream,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Diagnosis",
+            diagnosis::strangers,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Diagnosis",
+            diagnosis::retrieve,
+        ),
+        Route::new(
             Method::DELETE,
             "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Registration",
             registration::delete,
@@ -207,6 +227,10 @@ impl Dialect for Plivo {
         occasion: &::call::Occasion,
     ) -> Payload {
         Payload::Form(callback::parameters(account, about, occasion))
+    }
+
+    fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
+        Payload::Form(registration_event(account, event))
     }
 
     fn document(

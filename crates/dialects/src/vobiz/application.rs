@@ -49,6 +49,8 @@ pub(crate) async fn create(caller: Caller, request: Request) -> Result<Response,
         fallback_method: links.fallback.1.unwrap_or(HttpMethod::Post),
         message_url: links.message.0.flatten(),
         message_method: links.message.1.unwrap_or(HttpMethod::Post),
+        registration_url: links.registration.0.flatten(),
+        registration_method: links.registration.1.unwrap_or(HttpMethod::Post),
         default_number_app: fields.flag("default_number_app")?.unwrap_or(false),
         default_endpoint_app: fields.flag("default_endpoint_app")?.unwrap_or(false),
         public_uri: fields.flag("public_uri")?.unwrap_or(false),
@@ -152,6 +154,8 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
         fallback_method: links.fallback.1,
         message_url: links.message.0,
         message_method: links.message.1,
+        registration_url: links.registration.0,
+        registration_method: links.registration.1,
         default_number_app: fields.flag("default_number_app")?,
         default_endpoint_app: fields.flag("default_endpoint_app")?,
         public_uri: fields.flag("public_uri")?,
@@ -250,6 +254,18 @@ pub(crate) fn object(caller: &Caller, application: &Application) -> Map<String, 
     );
     put("message_url", json!(application.message_url));
     put("public_uri", json!(application.public_uri));
+    // Ours: only shown where it is used, and never to a library that refuses what it does not know.
+    if let Some(url) = application
+        .registration_url
+        .as_ref()
+        .filter(|_| !caller.strict)
+    {
+        put(
+            "registration_method",
+            json!(method_name(application.registration_method)),
+        );
+        put("registration_url", json!(url));
+    }
     put(
         "resource_uri",
         json!(caller.uri(&format!("Application/{id}/"))),
@@ -284,12 +300,13 @@ fn is_name(name: &str) -> bool {
 
 type LinkChange = (Option<Option<String>>, Option<HttpMethod>);
 
-/// The five URLs with their methods; what was not sent is `None`.
+/// The URLs with their methods; what was not sent is `None`.
 struct Links {
     answer: LinkChange,
     hangup: LinkChange,
     fallback: LinkChange,
     message: LinkChange,
+    registration: LinkChange,
     sip_transfer: LinkChange,
 }
 
@@ -306,6 +323,7 @@ impl Links {
             hangup: read("hangup_url", "hangup_method"),
             fallback: read("fallback_answer_url", "fallback_method"),
             message: read("message_url", "message_method"),
+            registration: read("registration_url", "registration_method"),
             sip_transfer: read("sip_transfer_url", "sip_transfer_method"),
         }
     }

@@ -4,8 +4,10 @@ mod application;
 mod auth;
 mod call;
 mod callback;
+mod diagnosis;
 mod endpoint;
 mod error;
+mod event;
 mod limit;
 mod number;
 mod page;
@@ -20,9 +22,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+use offhook_core::{
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+};
 
 use crate::http::{Route, join, normalized};
+use crate::voice::parameter::registration_event;
 
 pub(crate) use error::not_found;
 
@@ -76,6 +81,13 @@ pub fn routes() -> Vec<Route> {
             Route::new(Method::GET, at("Call"), call::list),
             Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),
             Route::new(Method::GET, at("cdr"), call::records),
+            Route::new(Method::GET, at("Registration/Event"), event::stream),
+            Route::new(Method::GET, at("Diagnosis"), diagnosis::strangers),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Diagnosis"),
+                diagnosis::retrieve,
+            ),
             Route::new(Method::POST, at("Number"), number::create),
             Route::new(Method::GET, at("Number"), number::list),
             Route::new(Method::GET, at("Number/{number}"), number::retrieve),
@@ -166,6 +178,10 @@ impl Dialect for Vobiz {
         occasion: &::call::Occasion,
     ) -> Payload {
         Payload::Form(callback::parameters(account, about, occasion))
+    }
+
+    fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
+        Payload::Form(registration_event(account, event))
     }
 
     fn document(

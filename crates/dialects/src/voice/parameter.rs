@@ -2,6 +2,7 @@
 
 use call::{About, CallStatus, Cdr, DialAction, DialStatus, DialSummary, Direction, HangupSource};
 use jiff::Timestamp;
+use offhook_core::{AccountFacts, RegistrationEvent};
 
 /// Form fields: name, value.
 pub(crate) type Parameters = Vec<(String, String)>;
@@ -9,6 +10,38 @@ pub(crate) type Parameters = Vec<(String, String)>;
 /// Adds a parameter.
 pub(crate) fn put(to: &mut Parameters, name: &str, value: impl ToString) {
     to.push((name.to_owned(), value.to_string()));
+}
+
+/// What happened to a registration, sorted by name bytewise: an event of ours in the vendors' style.
+pub(crate) fn registration_event(account: &AccountFacts, event: &RegistrationEvent) -> Parameters {
+    let mut parameters = Parameters::new();
+    let to = &mut parameters;
+    put(to, "Event", "Registration");
+    put(to, "RegistrationEvent", event.kind.name());
+    put(to, "AuthID", &account.auth_id);
+    put(to, "ParentAuthID", &account.main_auth_id);
+    put(to, "EndpointID", event.endpoint);
+    put(to, "Username", &event.user);
+    put(to, "SIPURI", format!("sip:{}@{}", event.user, event.domain));
+    put(to, "SIPSourceIP", event.source.ip());
+    put(to, "SIPSourcePort", event.source.port());
+    put(to, "Transport", event.transport.name());
+    put(to, "UserAgent", &event.user_agent);
+    put(to, "Timestamp", microseconds(event.at));
+    if let Some(registration) = &event.registration {
+        put(to, "RegistrationID", registration);
+    }
+    if let Some(contact) = &event.contact {
+        put(to, "Contact", contact);
+    }
+    if let Some(expires) = event.expires_at {
+        put(to, "ExpiresAt", microseconds(expires));
+    }
+    if let Some(reason) = event.reason {
+        put(to, "Reason", reason.name());
+    }
+    parameters.sort();
+    parameters
 }
 
 /// What a Dial that is over says to its `action`.
