@@ -78,6 +78,7 @@ fn located(number: u8) -> Located {
         contact_user: "alice".into(),
         rank: u16::from(user % 2),
         trusted: user % 2 == 0,
+        over: None,
     };
     Located {
         destinations: (0..number % 4).map(place).collect(),
