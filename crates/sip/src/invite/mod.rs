@@ -100,7 +100,7 @@ pub(crate) enum Alarm {
 }
 
 impl Alarm {
-    const COUNT: usize = 9;
+    const COUNT: usize = Self::LingerOver as usize + 1;
 }
 
 /// Where a session stands, for who wants to take its place (RFC 3891 §3).
