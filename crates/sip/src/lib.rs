@@ -10,6 +10,7 @@ pub mod framing;
 mod invite;
 pub mod message;
 pub mod stack;
+mod subscription;
 mod transaction;
 
 /// Text inside a message: a cheap slice of the received buffer.
@@ -29,3 +30,4 @@ pub use stack::{
     Command, Config, Destination, EndReason, Event, Input, Login, Outcome, Output, Question,
     RequestId, SessionEvent, SessionId, Stack,
 };
+pub use subscription::{Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Terms};

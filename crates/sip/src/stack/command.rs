@@ -14,6 +14,16 @@ impl Stack {
             Command::Ask { id, question } => self.ask(now, id, question),
             Command::Hold { id, request, flow } => self.hold(now, id, &request, flow),
             Command::Respond { id, response } => self.respond_held(now, id, response),
+            Command::Subscribe {
+                subscription,
+                request,
+                flow,
+                terms,
+                contact_user,
+            } => self.subscribe(now, subscription, &request, flow, terms, contact_user),
+            Command::Changed { .. } | Command::Notify { .. } | Command::Unsubscribe { .. } => {
+                self.subscription_command(now, command);
+            }
             Command::Accept {
                 session,
                 request,

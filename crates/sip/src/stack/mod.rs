@@ -7,6 +7,7 @@ mod ask;
 mod command;
 mod hold;
 mod receive;
+mod subscribe;
 pub(crate) mod wire;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,9 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::invite::Session;
 use crate::stack::wire::{Due, Told, Wire};
+use crate::subscription::{
+    Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Subscriptions, Terms,
+};
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{Seeded, Token};
 use crate::transaction::layer::{TransactionId, User};
@@ -33,6 +37,7 @@ pub struct Stack {
     by_flow: BTreeSet<(u64, SessionId)>,
     asked: HashMap<RequestId, ask::Asked, Seeded>,
     held: HashMap<RequestId, hold::Held, Seeded>,
+    subscriptions: Subscriptions,
 }
 
 impl Stack {
@@ -47,6 +52,7 @@ impl Stack {
             by_flow: BTreeSet::new(),
             asked: HashMap::with_hasher(hasher),
             held: HashMap::with_hasher(hasher),
+            subscriptions: Subscriptions::new(hasher),
         }
     }
 
@@ -92,6 +98,7 @@ impl Stack {
                 self.drive(now, transaction, Happening::Fired(timer));
             }
             Due::Held(id) => self.held_too_long(id),
+            Due::Subscription(id, alarm) => self.subscription_due(id, alarm),
         }
     }
 
@@ -99,6 +106,7 @@ impl Stack {
         if flow == FlowId::NONE {
             return;
         }
+        self.subscriptions_lost(flow);
         for transaction in self.wire.transactions.on_flow(flow) {
             self.drive(now, transaction, Happening::TransportLost);
         }
@@ -117,10 +125,18 @@ impl Stack {
             .get(transaction)
             .and_then(|found| found.user);
         // RFC 3261 §8.1.3.1.
-        let (status, outcome) = match self.wire.drive(now, transaction, happening) {
+        let (status, outcome, end) = match self.wire.drive(now, transaction, happening) {
             Told::Nothing | Told::Pass => return,
-            Told::Timeout => (Status::REQUEST_TIMEOUT, Outcome::Timeout),
-            Told::Lost => (Status::SERVICE_UNAVAILABLE, Outcome::FlowLost),
+            Told::Timeout => (
+                Status::REQUEST_TIMEOUT,
+                Outcome::Timeout,
+                SubscriptionEnd::Timeout,
+            ),
+            Told::Lost => (
+                Status::SERVICE_UNAVAILABLE,
+                Outcome::FlowLost,
+                SubscriptionEnd::FlowLost,
+            ),
         };
         match user {
             Some(User::Session(session)) => {
@@ -130,6 +146,7 @@ impl Stack {
             }
             Some(User::Asked(id)) => self.ask_unanswered(id, outcome),
             Some(User::Held(id)) => self.release(id),
+            Some(User::Subscription(id)) => self.subscription_lost(id, end),
             None => {}
         }
     }
@@ -180,6 +197,8 @@ pub struct Config {
     pub max_transactions: usize,
     /// Sessions alive at once; more are refused with 503.
     pub max_sessions: usize,
+    /// Subscriptions alive at once; more are refused with 503.
+    pub max_subscriptions: usize,
     /// Value of Server and User-Agent.
     pub product: Text,
 }
@@ -194,6 +213,7 @@ impl Config {
             t4: Duration::from_secs(5),
             max_transactions: 100_000,
             max_sessions: 20_000,
+            max_subscriptions: 10_000,
             product: Text::from_static("Offhook"),
         }
     }
@@ -295,6 +315,38 @@ pub enum Command {
         /// The answer.
         response: Response,
     },
+    /// Makes a subscription of an [`Event::Request`] that is a SUBSCRIBE, and answers it 200 (RFC 6665 §4.2.1).
+    Subscribe {
+        /// Its number.
+        subscription: SubscriptionId,
+        /// The SUBSCRIBE as it came; its Event is known.
+        request: Request,
+        /// The flow of the request.
+        flow: Flow,
+        /// How long it may last.
+        terms: Terms,
+        /// User part of our Contact.
+        contact_user: Text,
+    },
+    /// What a subscription is about has changed.
+    Changed {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// Answers [`SubscriptionEvent::Wanted`].
+    Notify {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// What to tell.
+        news: News,
+    },
+    /// Ends a subscription.
+    Unsubscribe {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// Why.
+        farewell: Farewell,
+    },
     /// Sends a provisional answer to the pending INVITE.
     Ring {
         /// The session.
@@ -386,6 +438,13 @@ pub enum Event {
         id: RequestId,
         /// What became of it.
         outcome: Outcome,
+    },
+    /// Something happened to a subscription.
+    Subscription {
+        /// The subscription.
+        id: SubscriptionId,
+        /// What happened.
+        event: SubscriptionEvent,
     },
     /// The stack refused something by itself; for logs and counters.
     Rejected {

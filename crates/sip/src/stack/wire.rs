@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 use crate::dialog::Dialog;
 use crate::invite::Alarm;
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
+use crate::subscription::{self, SubscriptionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
 use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
 use crate::transaction::timer::{Timer, TimerId, Wheel};
@@ -20,7 +21,8 @@ use crate::transaction::{
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transport};
 
 /// The methods that we take.
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REGISTER";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REGISTER, SUBSCRIBE, PUBLISH";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
@@ -28,6 +30,7 @@ pub(crate) enum Due {
     Transaction(TransactionId, Timer),
     Session(SessionId, Alarm),
     Held(RequestId),
+    Subscription(SubscriptionId, subscription::Alarm),
 }
 
 /// What a transaction has to say to its user.

@@ -11,7 +11,8 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
     Command, Config, Destination, Event, Flow, FlowId, Framing, Input, Message, Method, Name,
-    Outcome, Output, Request, Response, SessionEvent, SessionId, Stack, Status, Text, Transport,
+    Outcome, Output, Request, Response, SessionEvent, SessionId, Stack, Status, SubscriptionEvent,
+    Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -62,6 +63,7 @@ impl Ladder {
     #[track_caller]
     pub fn shows_nothing_left(&self) {
         assert_eq!((self.stack.sessions(), self.stack.transactions()), (0, 0));
+        assert_eq!(self.stack.subscriptions(), 0);
         assert_eq!(self.stack.poll_timeout(), None);
     }
 
@@ -366,7 +368,9 @@ fn summary(message: &Message) -> String {
     } else {
         ""
     };
-    format!("{start}{route}{sdp}")
+    let state = headers.get(&Name::SubscriptionState);
+    let state = state.map(|state| format!(" {state}")).unwrap_or_default();
+    format!("{start}{route}{state}{sdp}")
 }
 
 fn told(event: &Event) -> String {
@@ -375,6 +379,14 @@ fn told(event: &Event) -> String {
         Event::Request { request, .. } => format!("Request {}", request.method),
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
+        Event::Subscription { event, .. } => match event {
+            SubscriptionEvent::Wanted { number, full, last } => {
+                let full = if *full { " full" } else { "" };
+                let last = if *last { " last" } else { "" };
+                format!("Wanted {number}{full}{last}")
+            }
+            SubscriptionEvent::Ended { why } => format!("Ended {why:?}"),
+        },
         Event::Answer { id, outcome } => match outcome {
             Outcome::Answered(response) => format!("Answer {} {}", id.0, response.status.0),
             other => format!("Answer {} {other:?}", id.0),
