@@ -7,9 +7,12 @@ pub mod calls;
 mod clock;
 pub mod directory;
 pub mod error;
+pub mod events;
 mod handles;
+pub mod messages;
 pub mod registrar;
 pub mod requests;
+mod sender;
 pub mod settings;
 mod start;
 mod uas;
@@ -25,7 +28,9 @@ pub use directory::{
     Orphans, Page, Subscriber,
 };
 pub use error::{Barred, Error, Why};
+pub use events::Events;
 pub use handles::{Closed, MediaHandle, Signalling};
+pub use messages::{MessageFacts, Messages};
 pub use registrar::{Location, Registrar};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};

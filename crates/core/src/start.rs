@@ -10,8 +10,12 @@ use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
 use crate::registrar::{Authenticator, Location, Registrar};
-use crate::requests;
-use crate::{Clock, Dialects, Directory, Error, MediaHandle, Requests, Settings, Signalling, Uas};
+use crate::sender::Senders;
+use crate::{
+    Clock, Dialects, Directory, Error, Events, MediaHandle, Messages, Requests, Settings,
+    Signalling, Uas,
+};
+use crate::{messages, requests};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -25,6 +29,10 @@ pub struct Core {
     pub registrar: Arc<Registrar>,
     /// The calls.
     pub calls: Calls,
+    /// Subscriptions and publications.
+    pub events: Events,
+    /// Messages between endpoints.
+    pub messages: Messages,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
     /// Requests of ours whose answers tasks wait for.
@@ -76,15 +84,34 @@ impl Core {
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
+        let senders = Senders {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            authenticator: authenticator.clone(),
+        };
+        let events = Events::new(senders.clone(), location.clone(), signalling.clone());
+        location.tell({
+            let events = events.clone();
+            move |endpoint| events.bindings_changed(endpoint)
+        });
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
             store,
             authenticator: authenticator.clone(),
-            signalling,
+            signalling: signalling.clone(),
             media,
             dialects,
+            clock: clock.clone(),
+            events: events.clone(),
+        });
+        let messages = Messages::new(messages::Parts {
+            senders,
+            location: location.clone(),
+            requests: requests.clone(),
+            signalling,
+            calls: calls.clone(),
             clock: clock.clone(),
         });
         calls.close_orphans().await?;
@@ -93,15 +120,25 @@ impl Core {
             directory.clone(),
             Arc::clone(&registrar),
             calls.clone(),
+            events.clone(),
+            messages.clone(),
             authenticator.clone(),
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
-        tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
+        tasks.spawn(sweep(
+            location,
+            authenticator,
+            events.clone(),
+            clock.clone(),
+            stop.clone(),
+        ));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
+            events,
+            messages,
             uas,
             requests,
             settings,
@@ -141,6 +178,7 @@ impl Core {
 
     /// Stops the tasks in the background; callbacks that are not told yet are told after the next start.
     pub async fn stop(&self) {
+        self.messages.stop().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -150,6 +188,7 @@ impl Core {
 async fn sweep(
     location: Location,
     authenticator: Authenticator,
+    events: Events,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -163,5 +202,6 @@ async fn sweep(
         let now = clock.now();
         authenticator.sweep(&now);
         location.sweep(now.wall).await;
+        events.sweep(&now);
     }
 }

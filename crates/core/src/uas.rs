@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use call::Now;
-use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status};
+use sip::{
+    Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, SubscriptionId,
+    Terms,
+};
 
+use crate::events::ALLOW_EVENTS;
 use crate::registrar::Authenticator;
-use crate::{Calls, Directory, Registrar, Settings};
+use crate::{Calls, Directory, Events, Messages, Registrar, Settings};
 
 /// Methods that are served, in or outside of a dialog.
-const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE";
+const ALLOW: &str =
+    "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE, SUBSCRIBE, PUBLISH";
 /// Extensions that a client may require (RFC 4028).
 const SUPPORTED: &[&str] = &["timer"];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is made and used up on the spot, on a path that should not allocate"
-)]
 pub enum Decision {
     /// Sends this answer, statelessly.
     Reply(Response),
@@ -28,6 +29,17 @@ pub enum Decision {
     Wait,
     /// Keeps the request under this number until its answer comes ([`sip::Command::Hold`]).
     Hold(RequestId),
+    /// Sends this answer through a transaction, which repeats it ([`sip::Command::Serve`]).
+    Serve(Response),
+    /// Makes a subscription of the SUBSCRIBE ([`sip::Command::Subscribe`]).
+    Subscribe {
+        /// Its number.
+        subscription: SubscriptionId,
+        /// How long it may last.
+        terms: Terms,
+        /// User part of our Contact.
+        contact_user: sip::Text,
+    },
     /// Makes a session of the INVITE under this number ([`sip::Command::Accept`]).
     Accept(SessionId),
 }
@@ -39,6 +51,8 @@ pub struct Uas {
     directory: Directory,
     registrar: Arc<Registrar>,
     calls: Calls,
+    events: Events,
+    messages: Messages,
     authenticator: Authenticator,
 }
 
@@ -48,6 +62,8 @@ impl Uas {
         directory: Directory,
         registrar: Arc<Registrar>,
         calls: Calls,
+        events: Events,
+        messages: Messages,
         authenticator: Authenticator,
     ) -> Self {
         Self {
@@ -55,6 +71,8 @@ impl Uas {
             directory,
             registrar,
             calls,
+            events,
+            messages,
             authenticator,
         }
     }
@@ -68,10 +86,17 @@ impl Uas {
             Method::Register => self.registrar.register(now, shard, &request, flow),
             Method::Invite => self.calls.invite(now, shard, request, flow),
             Method::Options => Decision::Reply(self.options(shard, &request)),
-            Method::Message => Decision::Reply(self.message(shard, &request, flow)),
+            Method::Message => self.message(now, shard, &request, flow),
+            Method::Subscribe => self.events.subscribe(now, shard, &request, flow),
+            Method::Publish => self.events.publish(now, shard, &request, flow),
             Method::Ack => Decision::Silence,
             // RFC 3261 §12.2.2, §9.2: about a dialog or transaction that does not exist.
-            Method::Bye | Method::Cancel | Method::Info | Method::Update | Method::Prack => {
+            Method::Bye
+            | Method::Cancel
+            | Method::Info
+            | Method::Update
+            | Method::Prack
+            | Method::Notify => {
                 Decision::Reply(self.respond(shard, &request, Status::CALL_DOES_NOT_EXIST))
             }
             _ => Decision::Reply(self.not_allowed(shard, &request)),
@@ -121,18 +146,19 @@ impl Uas {
         response.headers.push(Name::Allow, ALLOW);
         response.headers.push(Name::Accept, "application/sdp");
         response.headers.push(Name::Supported, SUPPORTED.join(", "));
+        response.headers.push(Name::AllowEvents, ALLOW_EVENTS);
         response
     }
 
-    /// Browsers ask the administrator for their own address (browser-sdk.md §3); nobody else has messages to send.
-    fn message(&self, shard: u8, request: &Request, flow: Flow) -> Response {
+    /// Browsers ask the administrator for their own address (browser-sdk.md §3); all others write to each other.
+    fn message(&self, now: &Now, shard: u8, request: &Request, flow: Flow) -> Decision {
         if !self.is_for_administrator(request) || request.body.trim_ascii() != b"ipAddress" {
-            return self.not_allowed(shard, request);
+            return self.messages.message(now, shard, request, flow);
         }
         let mut response = self.respond(shard, request, Status::OK);
         response.headers.push(Name::ContentType, "text/plain");
         response.body = flow.remote.ip().to_canonical().to_string().into();
-        response
+        Decision::Reply(response)
     }
 
     fn is_for_administrator(&self, request: &Request) -> bool {

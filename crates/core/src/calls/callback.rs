@@ -72,16 +72,21 @@ pub(crate) fn row(facts: &Facts, now: Timestamp, notice: &call::Notice) -> Callb
         flavor: facts.flavor,
         url: notice.link.url.clone(),
         method: store_method(notice.link.method),
-        body: match payload {
-            Payload::Form(fields) => fields
-                .into_iter()
-                .map(|(name, value)| serde_json::json!([name, value]))
-                .collect(),
-            Payload::Json(json) => json,
-        },
+        body: body(payload),
         attempts: 0,
         next_at: now,
         created: now,
+    }
+}
+
+/// How a body is kept in its row.
+pub(crate) fn body(payload: Payload) -> serde_json::Value {
+    match payload {
+        Payload::Form(fields) => fields
+            .into_iter()
+            .map(|(name, value)| serde_json::json!([name, value]))
+            .collect(),
+        Payload::Json(json) => json,
     }
 }
 

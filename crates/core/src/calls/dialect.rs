@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use store::Flavor;
 
+use crate::MessageFacts;
+
 /// A vendor's way of telling a customer about a call and of reading the answer.
 pub trait Dialect: Send + Sync {
     /// Spells what a customer's URL is told on this occasion.
@@ -16,6 +18,9 @@ pub trait Dialect: Send + Sync {
         about: &call::About,
         occasion: &call::Occasion,
     ) -> Payload;
+
+    /// Spells what a customer's message URL is told of a message.
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload;
 
     /// Reads the document that a customer's URL answered with; `base` is its URL, against which links are resolved.
     fn document(

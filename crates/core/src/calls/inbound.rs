@@ -17,6 +17,7 @@ use store::{Account, Application, ApplicationKind, HttpMethod};
 use crate::calls::locate::{Asker, digits, is_own_address};
 use crate::calls::record::{self, Facts, call_method};
 use crate::calls::task::Task;
+use crate::calls::watch::Watch;
 use crate::calls::{Calls, Inner};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
@@ -72,6 +73,7 @@ impl Calls {
             facts: admitted.facts,
             extra,
             asker: admitted.asker,
+            watch: Watch::default(),
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
         Decision::Accept(call::session(shard, number, LegId::A))

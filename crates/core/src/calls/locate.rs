@@ -177,8 +177,8 @@ impl Locator {
         })
     }
 
-    /// The flow that carries a call to a Contact; none leads to ourselves (S72).
-    fn flow_to(&self, contact: &str, flow: Flow) -> Option<Flow> {
+    /// The flow that carries a request to a Contact; none leads to ourselves (S72).
+    pub(crate) fn flow_to(&self, contact: &str, flow: Flow) -> Option<Flow> {
         if flow.id != FlowId::NONE {
             return Some(flow);
         }

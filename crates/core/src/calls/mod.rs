@@ -8,10 +8,14 @@ pub mod fetch;
 mod inbound;
 mod live;
 mod locate;
+mod message;
 mod orphan;
 mod record;
 mod stranger;
 mod task;
+mod watch;
+
+pub(crate) use locate::is_own_address;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -32,6 +36,7 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::events::Events;
 use crate::registrar::Authenticator;
 use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
 
@@ -54,6 +59,7 @@ pub(crate) struct Inner {
     locator: Locator,
     fetcher: Fetcher,
     outbox: Outbox,
+    events: Events,
     live: Live,
     strangers: Strangers,
     tasks: TaskTracker,
@@ -74,6 +80,7 @@ pub(crate) struct Parts {
     pub(crate) media: MediaHandle,
     pub(crate) dialects: Dialects,
     pub(crate) clock: Clock,
+    pub(crate) events: Events,
 }
 
 impl Calls {
@@ -109,6 +116,7 @@ impl Calls {
             media: parts.media,
             dialects: parts.dialects,
             clock: parts.clock,
+            events: parts.events,
         }))
     }
 

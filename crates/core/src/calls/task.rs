@@ -21,6 +21,7 @@ use crate::calls::fetch::{FetchError, Fetcher, Refused};
 use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::record::{self, Facts};
+use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
 const MEDIA_TRIES: u32 = 100;
@@ -39,6 +40,7 @@ pub(crate) struct Task {
     pub(crate) facts: Facts,
     pub(crate) extra: serde_json::Value,
     pub(crate) asker: Asker,
+    pub(crate) watch: Watch,
 }
 
 /// Rows that travel together.
@@ -96,6 +98,7 @@ impl Task {
     }
 
     fn tell(&mut self, input: Input) {
+        self.watch.came(&self.calls, &input);
         self.call.handle(self.calls.clock.now(), input);
     }
 
@@ -128,6 +131,7 @@ impl Task {
     /// Carries out all that the call wants.
     async fn carry_out(&mut self, waiting: &mut Waiting) {
         while let Some(output) = self.call.poll_output() {
+            self.watch.goes(&self.calls, &output);
             match output {
                 Output::Sip(command) => {
                     // A shard that is gone takes its sessions along.

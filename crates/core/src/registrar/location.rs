@@ -3,8 +3,9 @@
 //! A change is decided, put into memory and handed to the store's queue under the lock of its endpoint, so that the order
 //! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them from memory and disk.
 
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use jiff::Timestamp;
@@ -25,6 +26,17 @@ struct Inner {
     endpoints: DashMap<Id, Vec<Held>>,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
+    /// Who hears that the bindings of an endpoint changed.
+    watcher: OnceLock<Watcher>,
+}
+
+/// Is told of each change while the endpoint is locked: it must not wait, nor ask the table.
+struct Watcher(Box<dyn Fn(Id) + Send + Sync>);
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
+    }
 }
 
 /// A binding in memory.
@@ -85,7 +97,20 @@ impl Location {
             store,
             endpoints: DashMap::new(),
             flows: DashMap::new(),
+            watcher: OnceLock::new(),
         }))
+    }
+
+    /// Tells somebody of the endpoints whose bindings change; only the first who asks is heard.
+    pub(crate) fn tell(&self, watcher: impl Fn(Id) + Send + Sync + 'static) {
+        // There is one core over a table.
+        let _ = self.0.watcher.set(Watcher(Box::new(watcher)));
+    }
+
+    fn changed(&self, endpoint: Id) {
+        if let Some(Watcher(told)) = self.0.watcher.get() {
+            told(endpoint);
+        }
     }
 
     /// Reads all bindings from the store. Those of stream connections belong to an earlier process: they are shown until
@@ -190,6 +215,7 @@ impl Location {
                     && let Some(mut entry) = location.0.endpoints.get_mut(&endpoint)
                 {
                     undo.run(&mut entry);
+                    location.changed(endpoint);
                 }
                 told(outcome);
             })
@@ -199,6 +225,7 @@ impl Location {
             undo.run(&mut entry);
             return Err(refused);
         }
+        self.changed(endpoint);
         Ok(Ok(()))
     }
 
@@ -238,6 +265,7 @@ impl Location {
                         "the row of a closed connection stays until it expires"
                     );
                 }
+                self.changed(endpoint);
             }
         }
     }
@@ -253,6 +281,7 @@ impl Location {
             let rows = vec![BindingChange::DeleteAll { endpoint }];
             self.0.store.change_bindings(rows, tell)?;
             held.clear();
+            self.changed(endpoint);
         } else {
             return Ok(());
         }
@@ -264,8 +293,12 @@ impl Location {
 
     /// Removes what has expired from memory and disk.
     pub(crate) async fn sweep(&self, now: Timestamp) {
-        self.0.endpoints.retain(|_, held| {
+        self.0.endpoints.retain(|endpoint, held| {
+            let before = held.len();
             held.retain(|held| held.binding.expires_at > now);
+            if held.len() != before {
+                self.changed(*endpoint);
+            }
             !held.is_empty()
         });
         // What is registered again meanwhile has a later time, in the table too.

@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use axum::Router;
 use http::Method;
-use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+use offhook_core::{
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
+};
 
 use crate::http::{Route, join, normalized};
 
@@ -118,6 +120,10 @@ impl Dialect for Bandwidth {
         occasion: &::call::Occasion,
     ) -> Payload {
         Payload::Json(callback::event(account, about, occasion))
+    }
+
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {
+        Payload::Json(callback::message(account, message))
     }
 
     fn document(

@@ -15,7 +15,9 @@ use std::time::Duration;
 use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
-use offhook_core::{AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload};
+use offhook_core::{
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
+};
 
 use crate::http::{Route, join, normalized};
 
@@ -95,6 +97,10 @@ impl Dialect for Vobiz {
         occasion: &::call::Occasion,
     ) -> Payload {
         Payload::Form(callback::parameters(account, about, occasion))
+    }
+
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {
+        Payload::Form(crate::voice::message::parameters(account, message))
     }
 
     fn document(

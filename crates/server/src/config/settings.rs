@@ -37,6 +37,13 @@ impl Config {
             fetch_total: Duration::from_secs(self.limits.fetch_seconds),
             requests_per_second: self.limits.requests_per_second,
             max_calls: self.limits.calls,
+            max_subscriptions: self.events.subscriptions,
+            max_subscriptions_of_endpoint: self.events.subscriptions_per_endpoint,
+            max_publications: self.events.publications,
+            min_event_expires: self.events.min_expires,
+            max_event_expires: self.events.max_expires,
+            max_message_bytes: self.messages.max_bytes,
+            messages_per_minute: self.messages.per_minute,
             plivo_password_md5: self.plivo.password_md5,
             ..usual
         }

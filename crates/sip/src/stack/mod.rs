@@ -282,6 +282,16 @@ pub enum Command {
         /// The answer; Via gets its received and rport here (RFC 3581 §4).
         response: Response,
     },
+    /// Answers an [`Event::Request`] other than INVITE through a transaction, which repeats the answer while there is room
+    /// for it (RFC 3261 §17.2.2).
+    Serve {
+        /// The request as it came.
+        request: Box<Request>,
+        /// The flow of the request.
+        flow: Flow,
+        /// The answer.
+        response: Box<Response>,
+    },
     /// Makes the INVITE server transaction and the session of an [`Event::Request`], and sends 100.
     Accept {
         /// Number of the new session.
