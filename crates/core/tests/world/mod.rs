@@ -240,9 +240,13 @@ impl World {
                 } if answered == id => Outcome::Reply(response),
                 other => panic!("no answer but {other:?}"),
             },
-            Decision::Wait => match self.command().await {
-                Command::Reply { response, .. } => Outcome::Reply(response),
-                other => panic!("no answer but {other:?}"),
+            Decision::Wait => loop {
+                match self.command().await {
+                    Command::Reply { response, .. } => break Outcome::Reply(response),
+                    // Watchers hear of it first.
+                    Command::Changed { .. } => (),
+                    other => panic!("no answer but {other:?}"),
+                }
             },
         }
     }
