@@ -27,10 +27,13 @@ enum Command {
     Check,
     /// Writes docs/configuration.md from the doc comments of the configuration
     Docs,
-    /// Lists the cited RFC sections: where implemented, where tested
+    /// Writes docs/rfc.md: which RFC sections are implemented, tested, left out
     Rfc {
-        /// Only this RFC, such as 3261
+        /// Prints the sections of this RFC, such as 3261, and writes nothing
         number: Option<u32>,
+        /// Writes nothing, and fails when docs/rfc.md is not what would be written
+        #[arg(long)]
+        check: bool,
     },
     /// Measures against the figures of docs/performance.md
     Bench(bench::Arguments),
@@ -51,7 +54,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Check => check::run(&root),
         Command::Docs => docs::run(&root),
-        Command::Rfc { number } => rfc::run(&root, *number),
+        Command::Rfc { number, check } => rfc::run(&root, *number, *check),
         Command::Bench(arguments) => bench::run(&root, arguments),
     }
 }

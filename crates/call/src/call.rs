@@ -281,7 +281,10 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
-            SessionEvent::Info { .. } => {}
+            SessionEvent::Requested { id, wants, .. } => self.ctx.asked(leg, id, &wants),
+            SessionEvent::Responded { .. }
+            | SessionEvent::Notified { .. }
+            | SessionEvent::Found { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {

@@ -8,6 +8,7 @@ mod clock;
 pub mod directory;
 pub mod error;
 pub mod events;
+pub mod guard;
 mod handles;
 pub mod messages;
 pub mod registrar;
@@ -25,13 +26,14 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, Subscriber,
+    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
 };
 pub use error::{Barred, Error, Why};
 pub use events::Events;
+pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, MediaHandle, Signalling};
 pub use messages::{MessageFacts, Messages};
-pub use registrar::{Location, Registrar};
+pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
@@ -39,5 +41,5 @@ pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
 };

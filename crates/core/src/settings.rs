@@ -6,6 +6,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use sip::digest::Algorithm;
 
+use crate::guard::Abuse;
+
 /// The platform's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,10 +31,18 @@ pub struct Settings {
     pub max_expires: u32,
     /// The most contacts of one endpoint.
     pub max_bindings: usize,
+    /// How often a client of outbound is to ping its connection, in seconds (RFC 5626 §4.4); 0 leaves it to the client.
+    pub flow_timer: u32,
+    /// Proxies that a REGISTER may come through: what they say in Path is believed (RFC 3327).
+    pub proxies: Vec<IpNet>,
+    /// What clients are told to route their requests through: name-addr values with `lr` (RFC 3608).
+    pub service_route: Vec<String>,
     /// How long a digest nonce is good for.
     pub nonce_lifetime: Duration,
-    /// The digest algorithm of challenges.
+    /// The digest algorithm of challenges; what is weaker is not taken.
     pub algorithm: Algorithm,
+    /// Whether a nonce is good for the address only that it was made for.
+    pub bind_nonces: bool,
     /// Where customers' URLs may lead.
     pub egress: Egress,
     /// The most bytes of a document.
@@ -63,6 +73,8 @@ pub struct Settings {
     pub max_message_bytes: usize,
     /// The most messages a minute that one endpoint may write; 0 sets no limit.
     pub messages_per_minute: u32,
+    /// What silences a source.
+    pub abuse: Abuse,
     /// The user that browsers send their keepalive to.
     pub admin_user: String,
     /// The longest call when nobody says otherwise.
@@ -106,8 +118,12 @@ impl Default for Settings {
             default_expires: 3600,
             max_expires: 7200,
             max_bindings: 10,
+            flow_timer: 120,
+            proxies: Vec::new(),
+            service_route: Vec::new(),
             nonce_lifetime: Duration::from_secs(120),
             algorithm: Algorithm::Md5,
+            bind_nonces: true,
             egress: Egress::default(),
             fetch_bytes: 100_000,
             fetch_connect: Duration::from_secs(2),
@@ -123,6 +139,7 @@ impl Default for Settings {
             max_event_expires: 3600,
             max_message_bytes: 4096,
             messages_per_minute: 60,
+            abuse: Abuse::default(),
             admin_user: "admin".to_owned(),
             time_limit: Duration::from_secs(4 * 3600),
             ring_timeout: Duration::from_secs(60),

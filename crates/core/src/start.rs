@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::calls::{Calls, Parts};
+use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::sender::Senders;
 use crate::{
-    Clock, Dialects, Directory, Error, Events, MediaHandle, Messages, Requests, Settings,
+    Clock, Dialects, Directory, Error, Events, Guard, MediaHandle, Messages, Requests, Settings,
     Signalling, Uas,
 };
 use crate::{messages, requests};
@@ -35,6 +36,8 @@ pub struct Core {
     pub messages: Messages,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// Who is not answered.
+    pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
     pub requests: Requests,
     /// What the operator set.
@@ -75,12 +78,17 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let authenticator = Authenticator::new(Arc::clone(&settings), directory.clone(), key);
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let authenticator =
+            Authenticator::new(Arc::clone(&settings), directory.clone(), guard.clone(), key);
+        let gruus = Gruus::new(store.key().sealer("temporary GRUUs")?);
         let registrar = Arc::new(Registrar::new(
             Arc::clone(&settings),
             directory.clone(),
             location.clone(),
             authenticator.clone(),
+            guard.clone(),
+            gruus.clone(),
             signalling.clone(),
         ));
         let requests = Requests::new(signalling.clone());
@@ -98,7 +106,9 @@ impl Core {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
             location: location.clone(),
-            store,
+            gruus,
+            store: store.clone(),
+            guard: guard.clone(),
             authenticator: authenticator.clone(),
             signalling: signalling.clone(),
             media,
@@ -115,17 +125,23 @@ impl Core {
             clock: clock.clone(),
         });
         calls.close_orphans().await?;
-        let uas = Uas::new(
-            Arc::clone(&settings),
-            directory.clone(),
-            Arc::clone(&registrar),
-            calls.clone(),
-            events.clone(),
-            messages.clone(),
-            authenticator.clone(),
-        );
+        let uas = Uas {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            registrar: Arc::clone(&registrar),
+            calls: calls.clone(),
+            events: events.clone(),
+            messages: messages.clone(),
+            authenticator: authenticator.clone(),
+            guard: guard.clone(),
+        };
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));
+        tasks.spawn(
+            guard
+                .clone()
+                .keep(blocks, store, clock.clone(), stop.clone()),
+        );
         tasks.spawn(sweep(
             location,
             authenticator,
@@ -140,6 +156,7 @@ impl Core {
             events,
             messages,
             uas,
+            guard,
             requests,
             settings,
             clock,

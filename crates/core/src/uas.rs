@@ -1,5 +1,6 @@
 //! Requests outside of a dialog: RFC 3261 §8.2, in its order; then the registrar or the calls decide.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use call::Now;
@@ -10,13 +11,13 @@ use sip::{
 
 use crate::events::ALLOW_EVENTS;
 use crate::registrar::Authenticator;
-use crate::{Calls, Directory, Events, Messages, Registrar, Settings};
+use crate::{Calls, Directory, Events, Guard, Messages, Offence, Registrar, Settings};
 
 /// Methods that are served, in or outside of a dialog.
 const ALLOW: &str =
     "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE, SUBSCRIBE, PUBLISH";
-/// Extensions that a client may require (RFC 4028).
-const SUPPORTED: &[&str] = &["timer"];
+/// Extensions that a client may require (RFC 4028, RFC 3327, RFC 5626, RFC 5627).
+const SUPPORTED: &[&str] = &["timer", "path", "outbound", "gruu"];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
@@ -47,38 +48,22 @@ pub enum Decision {
 /// The user agent server that is asked about each request outside of a dialog, on the thread of its shard.
 #[derive(Clone, Debug)]
 pub struct Uas {
-    settings: Arc<Settings>,
-    directory: Directory,
-    registrar: Arc<Registrar>,
-    calls: Calls,
-    events: Events,
-    messages: Messages,
-    authenticator: Authenticator,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) directory: Directory,
+    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) calls: Calls,
+    pub(crate) events: Events,
+    pub(crate) messages: Messages,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) guard: Guard,
 }
 
 impl Uas {
-    pub(crate) fn new(
-        settings: Arc<Settings>,
-        directory: Directory,
-        registrar: Arc<Registrar>,
-        calls: Calls,
-        events: Events,
-        messages: Messages,
-        authenticator: Authenticator,
-    ) -> Self {
-        Self {
-            settings,
-            directory,
-            registrar,
-            calls,
-            events,
-            messages,
-            authenticator,
-        }
-    }
-
     /// Decides about a request. It never waits.
     pub fn request(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
+        if self.is_unheard(now, &request, flow) {
+            return Decision::Silence;
+        }
         if let Some(refusal) = self.inspect(shard, &request) {
             return Decision::Reply(refusal);
         }
@@ -101,6 +86,39 @@ impl Uas {
             }
             _ => Decision::Reply(self.not_allowed(shard, &request)),
         }
+    }
+
+    /// Whether the request comes from a source that gets no answers: a scanner, or one that did too much. The phones that
+    /// are registered from there are heard all the same: one attacker must not cut off a whole office.
+    fn is_unheard(&self, now: &Now, request: &Request, flow: Flow) -> bool {
+        let source = flow.remote.ip();
+        let brings_proof = [Name::Authorization, Name::ProxyAuthorization]
+            .iter()
+            .any(|name| request.headers.get(name).is_some());
+        let scans = !brings_proof
+            && request
+                .headers
+                .get(&Name::UserAgent)
+                .is_some_and(|user_agent| self.guard.is_scanner(user_agent));
+        if scans {
+            self.guard.note(now, source, Offence::Scanner);
+        }
+        self.guard.is_silenced(now, source) && !self.is_registered_from(now, request, source)
+    }
+
+    fn is_registered_from(&self, now: &Now, request: &Request, source: IpAddr) -> bool {
+        let Ok(from) = request.from() else {
+            return false;
+        };
+        let user = from.uri.user_decoded().unwrap_or_default();
+        let found = self.directory.subscriber(&from.uri.host_lower(), &user);
+        found.is_some_and(|subscriber| {
+            let location = self.registrar.location();
+            location
+                .bindings(subscriber.endpoint, now.wall)
+                .iter()
+                .any(|binding| binding.remote.ip().to_canonical() == source.to_canonical())
+        })
     }
 
     /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).

@@ -60,7 +60,7 @@ fn told(world: &World, id: SubscriptionId, number: u32, full: bool) -> News {
     let last = false;
     let event = SubscriptionEvent::Wanted { number, full, last };
     match world.core.events.happened(&world.core.now(), id, event) {
-        Some(Command::Notify { news, .. }) => news,
+        Some(Command::Tell { news, .. }) => news,
         other => panic!("no news but {other:?}"),
     }
 }

@@ -185,7 +185,7 @@ async fn who_may_not_call_hears_why() {
             .send(&invite(STRANGER, &address("alice"), 9), udp(5060))
             .await
             .status(),
-        403
+        404
     );
     world.core.drain(Duration::ZERO).await;
     let drained = world.send(&call(10), udp(5060)).await.reply();

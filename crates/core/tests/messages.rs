@@ -5,7 +5,7 @@ mod world;
 
 use offhook_core::{ApplicationChange, Clock, EndpointChange, Key, NewAccount, Settings};
 use sip::{Command, Method, Name, Outcome as Became, Question, Request, RequestId, Status};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use world::{
     Customer, PASSWORD, World, address, http, prove, register, request, settings, udp, with_proof,
 };
@@ -303,10 +303,12 @@ async fn stopping_waits_for_what_is_under_way() {
     let (first, _) = question(&mut world).await;
     let (second, _) = question(&mut world).await;
     let core = world.core.clone();
-    let stopping: JoinHandle<()> = tokio::spawn(async move { core.stop().await });
+    let mut stopping = JoinSet::new();
+    stopping.spawn(async move { core.stop().await });
     world.core.answered(first, became(Status::OK));
     assert_eq!(answer(&mut world).await, 200);
-    assert!(!stopping.is_finished());
+    assert!(stopping.try_join_next().is_none());
     world.core.answered(second, Became::Timeout);
-    stopping.await.expect("stopped");
+    let stopped = stopping.join_next().await;
+    stopped.expect("a task").expect("stopped");
 }

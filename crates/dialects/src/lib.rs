@@ -3,9 +3,10 @@
 //! Each folder has the same file list; a missing file is a resource that is not offered. A dialect reads its vendor's
 //! requests and documents, calls the core, and spells answers, refusals and callbacks as its vendor does. What all three
 //! need and what has no shape of its own is in `http.rs` (paths, bodies, URLs) and `xml.rs` (limits, attributes); the
-//! documents, words and records that Plivo and Vobiz share are in `voice/`.
+//! documents, words and records that Plivo and Vobiz share are in `voice/`; what is ours and no vendor's in `extension/`.
 
 pub mod bandwidth;
+mod extension;
 mod http;
 pub mod plivo;
 pub mod vobiz;

@@ -36,7 +36,11 @@ min_expires = 60
 default_expires = 3600
 max_expires = 7200
 max_bindings = 10
+flow_timer = 120
+proxies = []
+service_route = []
 digest = "MD5"
+bind_nonces = true
 nonce_seconds = 120
 refused_user_agents = "VaxSIPUserAgent|Ozeki"
 
@@ -71,6 +75,14 @@ allow = []
 
 [plivo]
 password_md5 = true
+
+[abuse]
+score = 10
+per_minute = 10
+silence_seconds = 60
+max_silence_seconds = 3600
+exempt = []
+scanners = "friendly-scanner|friendly-request|sipvicious|sundayddr|sipcli|sip-scan|pplsip|sipsak|iWar|VaxIPUserAgent"
 
 [limits]
 transactions = 500000
@@ -111,6 +123,8 @@ pub struct Config {
     pub egress: Egress,
     /// See the section.
     pub plivo: Plivo,
+    /// See the section.
+    pub abuse: Abuse,
     /// See the section.
     pub limits: Limits,
 }
@@ -160,9 +174,22 @@ pub struct Sip {
     pub max_expires: u32,
     /// Phones (bindings) that one endpoint may have at a time.
     pub max_bindings: usize,
+    /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
+    /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
+    pub flow_timer: u32,
+    /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
+    /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
+    /// need not know the extension.
+    pub proxies: Vec<IpNet>,
+    /// `Service-Route` (RFC 3608) in the answer to REGISTER: what phones route their requests through, nearest first, each
+    /// like `<sip:edge.example.com;lr>`. Empty: none is sent.
+    pub service_route: Vec<String>,
     /// Algorithm of digest challenges: `MD5`, `SHA-256` or `SHA-512-256` (RFC 8760). A challenge offers exactly one, and many
     /// phones know `MD5` only.
     pub digest: DigestAlgorithm,
+    /// Whether a nonce is good for the address only that it was made for. Off where phones change their address between
+    /// challenge and answer; accounts and domains may say otherwise.
+    pub bind_nonces: bool,
     /// Seconds for which a digest nonce is taken; after that the phone is asked again with `stale=true`.
     pub nonce_seconds: u64,
     /// User agents that are answered 403: alternatives divided by `|`, found anywhere in the User-Agent value.
@@ -277,6 +304,30 @@ pub struct Egress {
 pub struct Plivo {
     /// Whether an endpoint shows the MD5 of its password as `password`, as the vendor documents.
     pub password_md5: bool,
+}
+
+/// Attackers: guessers of passwords, scanners, callers of nobody. What a source address (IPv6: its /64 network) does wrong
+/// adds to its score, and time takes it off. A source whose score is too high gets no answer to any request outside of a
+/// dialog for a while, in silence; phones that are registered from there are served all the same. Each user who proves a
+/// password from an address adds to the patience with it, up to 64 of them. What is in force is kept over a restart.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Abuse {
+    /// Points at which a source is silenced. A wrong password, an unknown user or a domain that is not served here is one
+    /// point, a call from outside to nobody a half, a malformed message a fifth, a challenge that is never answered a
+    /// tenth. 0 silences nobody.
+    pub score: u32,
+    /// Points that a source loses in a minute.
+    pub per_minute: u32,
+    /// Seconds that the first silence lasts; each one in a row lasts twice as long as the one before.
+    pub silence_seconds: u64,
+    /// Seconds that a silence lasts at most.
+    pub max_silence_seconds: u64,
+    /// Networks that are never scored, in CIDR notation. `offhook dev` exempts loopback.
+    pub exempt: Vec<IpNet>,
+    /// User agents that are silenced at once: alternatives divided by `|`, found anywhere in the User-Agent value, in
+    /// upper or lower case.
+    pub scanners: String,
 }
 
 /// Limits: each is answered with the right status when it is reached.
@@ -417,6 +468,16 @@ impl Config {
             return wrong(
                 "events.min_expires",
                 "it must not be above events.max_expires",
+            );
+        }
+        let is_route = |hop: &String| {
+            let hop = sip::NameAddr::parse(&hop.as_str().into());
+            hop.is_ok_and(|hop| hop.uri.scheme.is_sip() && hop.uri.param("lr").is_some())
+        };
+        if !self.sip.service_route.iter().all(is_route) {
+            return wrong(
+                "sip.service_route",
+                "each entry is a SIP URI in angle brackets with `;lr`, like `<sip:edge.example.com;lr>`",
             );
         }
         if self.media.ip.is_unspecified() {

@@ -156,7 +156,10 @@ impl Overrides {
     /// What `dev` assumes where the configuration says nothing.
     fn dev_presets(&self) -> Vec<(&'static str, Value)> {
         let loopback = vec!["127.0.0.0/8".into(), "::1/128".into()];
-        let mut presets = vec![("egress.allow", Value::Array(loopback))];
+        let mut presets = vec![
+            ("egress.allow", Value::Array(loopback.clone())),
+            ("abuse.exempt", Value::Array(loopback)),
+        ];
         presets.extend(self.tls_presets());
         // Phones that reach us at this address can send their media there too.
         if let Some(address) = self.sip.filter(|address| !address.ip().is_unspecified()) {

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use offhook_core::{Clock, Core, Decision};
+use offhook_core::{Clock, Core, Decision, Offence};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sip::{Command, Event, Flow, FlowId, Input, Method, Output, Stack, Transport};
@@ -232,9 +232,13 @@ impl Shard {
         // The core starts tasks; they belong on the main runtime and not on this thread's.
         let _main = self.main.enter();
         match event {
-            Event::Request { request, flow } => self.request(request, flow),
+            Event::Request { request, flow, .. } => self.request(request, flow),
             Event::Rejected { flow, status, why } => {
                 add(&self.counters.rejected, 1);
+                let now = self.clock.now();
+                self.core
+                    .guard
+                    .note(&now, flow.remote.ip(), Offence::Malformed);
                 tracing::debug!(transport = %flow.transport, remote = %flow.remote, status = status.0, why, "message refused");
             }
             Event::Session { session, event } => self.core.calls.session_event(session, event),

@@ -18,6 +18,8 @@ pub(crate) struct Dialog {
     route: Vec<Text>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
+    /// The other side takes UPDATE (RFC 3311 §4).
+    pub(crate) takes_update: bool,
 }
 
 impl Dialog {
@@ -34,6 +36,7 @@ impl Dialog {
             route: invite.headers.values(&Name::RecordRoute).collect(),
             local_cseq: 0,
             remote_cseq: Some(invite.cseq().ok()?.number),
+            takes_update: invite.headers.lists(&Name::Allow, "UPDATE"),
         })
     }
 
@@ -50,6 +53,7 @@ impl Dialog {
             route,
             local_cseq: invite.cseq().ok()?.number,
             remote_cseq: None,
+            takes_update: response.headers.lists(&Name::Allow, "UPDATE"),
         })
     }
 
@@ -122,6 +126,7 @@ impl Dialog {
     pub(crate) fn continue_from(&mut self, early: &Dialog) {
         self.local_cseq = self.local_cseq.max(early.local_cseq);
         self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+        self.takes_update |= early.takes_update;
     }
 
     /// Takes a new remote target from a target refresh request or its answer: RFC 3261 §12.2.
@@ -132,8 +137,8 @@ impl Dialog {
     }
 
     /// Tells whether a message of the other side with this tag belongs here.
-    pub(crate) fn is_with(&self, call_id: Option<&Text>, remote_tag: &str) -> bool {
-        call_id == Some(&self.call_id) && self.remote_tag == *remote_tag
+    pub(crate) fn is_with(&self, call_id: &Text, remote_tag: &str) -> bool {
+        *call_id == self.call_id && self.remote_tag == *remote_tag
     }
 }
 

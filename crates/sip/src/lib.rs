@@ -17,7 +17,9 @@ mod transaction;
 pub use bytestring::ByteString as Text;
 
 pub use flow::{Flow, FlowId, Transport};
-pub use message::header::{CSeq, Contacts, Header, HeaderError, Malformed, Name, NameAddr, Via};
+pub use message::header::{
+    CSeq, Contacts, Header, HeaderError, Malformed, Name, NameAddr, Reason, ReferTo, Replaces, Via,
+};
 pub use message::headers::Headers;
 pub use message::method::Method;
 pub use message::params::Params;
@@ -27,7 +29,7 @@ pub use message::status::Status;
 pub use message::uri::{Scheme, Uri};
 pub use message::{Framing, Limits, Message, ParseError};
 pub use stack::{
-    Command, Config, Destination, EndReason, Event, Input, Login, Outcome, Output, Question,
-    RequestId, SessionEvent, SessionId, Stack,
+    Command, Config, Destination, EndReason, Event, InDialog, Input, Login, Outcome, Output,
+    Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
 };
 pub use subscription::{Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Terms};

@@ -461,7 +461,7 @@ impl Run {
 
     fn hear(&mut self, side: usize, event: Event) {
         match event {
-            Event::Request { request, flow } => {
+            Event::Request { request, flow, .. } => {
                 if self.damages && (self.users[side].session || request.method != Method::Invite) {
                     return;
                 }
@@ -524,7 +524,10 @@ impl Run {
             SessionEvent::Ringing { .. }
             | SessionEvent::Reanswered { .. }
             | SessionEvent::ReofferFailed { .. }
-            | SessionEvent::Info { .. } => {}
+            | SessionEvent::Requested { .. }
+            | SessionEvent::Responded { .. }
+            | SessionEvent::Notified { .. }
+            | SessionEvent::Found { .. } => {}
         }
     }
 

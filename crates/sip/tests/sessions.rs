@@ -446,9 +446,10 @@ fn requests_inside_the_dialog_are_served_in_their_order() {
         .push(Name::ContentType, "application/dtmf-relay");
     info.body = "Signal=5".into();
     ladder.get(info);
+    ladder.respond(Status::OK);
     ladder.get(ladder.in_dialog(Method::Options, "3", 3));
     ladder.get(ladder.in_dialog(Method::Info, "4", 3));
-    ladder.get(ladder.in_dialog(Method::Refer, "5", 5));
+    ladder.get(ladder.in_dialog(Method::Publish, "5", 5));
     ladder.get(ladder.in_dialog(Method::Other("DANCE".into()), "6", 6));
     let mut update = ladder.in_dialog(Method::Update, "7", 7);
     update
@@ -463,14 +464,15 @@ fn requests_inside_the_dialog_are_served_in_their_order() {
     ladder.hang_up();
     ladder.shows(
         "0.000 < INFO sip:us@192.0.2.1
+        0.000 * Info
+        0.000 ! respond 200
         0.000 > 200 (2 INFO)
-        0.000 * Info application/dtmf-relay
         0.000 < OPTIONS sip:us@192.0.2.1
         0.000 > 200 (3 OPTIONS)
         0.000 < INFO sip:us@192.0.2.1
         0.000 > 500 (3 INFO)
-        0.000 < REFER sip:us@192.0.2.1
-        0.000 > 405 (5 REFER)
+        0.000 < PUBLISH sip:us@192.0.2.1
+        0.000 > 405 (5 PUBLISH)
         0.000 < DANCE sip:us@192.0.2.1
         0.000 > 501 (6 DANCE)
         0.000 < UPDATE sip:us@192.0.2.1

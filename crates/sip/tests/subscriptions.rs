@@ -54,7 +54,7 @@ fn notify(ladder: &mut Ladder) {
         body: Bytes::from_static(b"state"),
     };
     let subscription = ID;
-    ladder.command("notify", Command::Notify { subscription, news });
+    ladder.command("notify", Command::Tell { subscription, news });
 }
 
 fn change(ladder: &mut Ladder) {
@@ -429,7 +429,7 @@ fn ten_thousand_are_held_by_a_row_and_a_timer_each_and_all_of_them_end() {
             content_type: Text::from_static("text/plain"),
             body: Bytes::from_static(b"state"),
         };
-        ladder.command("notify", Command::Notify { subscription, news });
+        ladder.command("notify", Command::Tell { subscription, news });
         ok(&mut ladder);
         ladder.sent.clear();
     }
@@ -444,7 +444,7 @@ fn ten_thousand_are_held_by_a_row_and_a_timer_each_and_all_of_them_end() {
             body: Bytes::new(),
         };
         let subscription = SubscriptionId(number);
-        ladder.command("notify", Command::Notify { subscription, news });
+        ladder.command("notify", Command::Tell { subscription, news });
     }
     assert_eq!(ladder.stack.subscriptions(), 0);
     ladder.at(700.0);

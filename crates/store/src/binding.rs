@@ -31,6 +31,13 @@ pub enum Transport {
     Wss,
 }
 
+impl Transport {
+    /// Its name in lower case, as REST and the table spell it.
+    pub fn name(self) -> &'static str {
+        self.word()
+    }
+}
+
 /// One contact of one endpoint (RFC 3261 §10.3).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Binding {

@@ -11,6 +11,7 @@ use crate::call::CallDirection;
 use crate::domain::DomainKind;
 use crate::endpoint::Ring;
 use crate::error::{Error, Result};
+use crate::policy::PolicyScope;
 
 /// A closed set that a column holds as a word.
 pub(crate) trait Word: Copy + Sized + 'static {
@@ -28,6 +29,12 @@ pub(crate) trait Word: Copy + Sized + 'static {
             .find(|(_, word)| *word == text)
             .map(|(member, _)| *member)
             .ok_or(Error::Corrupt { column })
+    }
+
+    /// The member that a column holds, if any.
+    fn read_optional(row: &SqliteRow, column: &'static str) -> Result<Option<Self>> {
+        let text: Option<&str> = row.try_get(column)?;
+        text.map(|_| Self::read(row, column)).transpose()
     }
 }
 
@@ -47,6 +54,7 @@ words!(Flavor: Plivo = "plivo", Vobiz = "vobiz", Bandwidth = "bandwidth");
 words!(DomainKind: Account = "account", Bandwidth = "bandwidth");
 words!(ApplicationKind: Xml = "xml", DirectDial = "direct-dial");
 words!(HttpMethod: Get = "GET", Post = "POST");
+words!(PolicyScope: Account = "account", Domain = "domain", Endpoint = "endpoint");
 words!(Ring: Latest = "latest", All = "all");
 words!(Transport: Udp = "udp", Tcp = "tcp", Tls = "tls", Ws = "ws", Wss = "wss");
 words!(CallDirection: Inbound = "inbound", Outbound = "outbound");

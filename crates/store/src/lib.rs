@@ -7,6 +7,7 @@
 mod account;
 mod application;
 mod binding;
+mod block;
 mod call;
 mod callback;
 mod column;
@@ -15,11 +16,14 @@ mod endpoint;
 mod engine;
 mod error;
 mod page;
+mod policy;
 mod seal;
+mod sealer;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
 pub use binding::{Binding, BindingChange, Transport};
+pub use block::Block;
 pub use call::{CallDirection, CallFilter, CallRow};
 pub use callback::{Busy, CallbackRow};
 pub use domain::{Domain, DomainFilter, DomainKind};
@@ -27,7 +31,9 @@ pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
 pub use page::{Comparison, Match, Page, Paged};
+pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
+pub use sealer::Sealer;
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.
 pub type Id = i64;

@@ -79,6 +79,8 @@ pub struct Located {
 pub struct Place {
     /// Where the INVITE goes.
     pub destination: sip::Destination,
+    /// Other flows of the same device, called one after the other while they fail (RFC 5626 §7).
+    pub others: Vec<sip::Destination>,
     /// Where its signalling comes from, as a hint for its media.
     pub near: IpAddr,
     /// To value without tag.

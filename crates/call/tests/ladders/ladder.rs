@@ -156,6 +156,34 @@ impl Ladder {
         )
     }
 
+    /// A target is one device with so many flows.
+    pub fn located_device(&mut self, query: u64, name: &str, flows: u8) -> &mut Self {
+        let mut ways = (0..flows).map(|way| sip::Destination {
+            flow: flow(20 + way),
+            uri: Text::from(format!("sip:{name}@192.0.2.{}", 20 + way)),
+            route: Vec::new(),
+        });
+        let destination = ways.next().expect("a flow");
+        let located = Located {
+            destinations: vec![Place {
+                near: destination.flow.remote.ip(),
+                destination,
+                others: ways.collect(),
+                to_value: Text::from(format!("<sip:{name}@d.example>")),
+                contact_user: Text::from_static("offhook"),
+            }],
+            endpoint: None,
+            shows_as: format!("sip:{name}@d.example"),
+        };
+        self.feed(
+            &format!("Located({query}, {name} by {flows} flows)"),
+            Input::Located {
+                query: QueryId(query),
+                outcome: Ok(located),
+            },
+        )
+    }
+
     /// A target is found at so many places.
     pub fn located(&mut self, query: u64, name: &str, places: u8) -> &mut Self {
         let destinations = (0..places)
@@ -165,6 +193,7 @@ impl Ladder {
                     uri: Text::from(format!("sip:{name}@192.0.2.{}", 20 + place)),
                     route: Vec::new(),
                 },
+                others: Vec::new(),
                 near: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 20 + place)),
                 to_value: Text::from(format!("<sip:{name}@d.example>")),
                 contact_user: Text::from_static("offhook"),
@@ -662,7 +691,10 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             why: EndReason::Bye { .. },
         } => format!("Bye({leg})"),
         SessionEvent::Ended { why } => format!("Ended({leg}, {why:?})"),
-        SessionEvent::Info { .. } => format!("Info({leg})"),
+        SessionEvent::Requested { wants, .. } => format!("Requested({leg}, {wants:?})"),
+        SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
+        SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
+        SessionEvent::Found { replaced, .. } => format!("Found({leg}, {replaced:?})"),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod dial;
 mod dial_media;
+mod flows;
 mod hangup;
 mod ladder;
 mod model;

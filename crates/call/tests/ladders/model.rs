@@ -694,12 +694,15 @@ impl World {
         if self.pick(6) == 0 {
             return Err(LocateFailure::NotRegistered);
         }
+        let destination = |host: u8| sip::Destination {
+            flow: flow(host),
+            uri: Text::from_static("sip:b@h"),
+            route: Vec::new(),
+        };
+        let flows = self.pick(3) as u8;
         let place = |host: u8| Place {
-            destination: sip::Destination {
-                flow: flow(host),
-                uri: Text::from_static("sip:b@h"),
-                route: Vec::new(),
-            },
+            destination: destination(host),
+            others: (0..flows).map(|n| destination(host + 10 * n)).collect(),
             near: flow(host).remote.ip(),
             to_value: Text::from_static("<sip:b@d>"),
             contact_user: Text::from_static("c"),

@@ -21,7 +21,7 @@ use crate::calls::watch::Watch;
 use crate::calls::{Calls, Inner};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
-use crate::{Decision, Settings};
+use crate::{Decision, Offence, Settings};
 
 /// Headers that go along with a call, to the customer and to other legs; all other extensions stop here (S73).
 const CUSTOM_HEADERS: [&str; 2] = ["X-PH-", "X-VH-"];
@@ -154,6 +154,11 @@ impl Inner {
         let Some(account) = account.filter(|_| subscriber.enabled) else {
             return refuse(Status::FORBIDDEN, "Endpoint disabled");
         };
+        let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
+        let policy = self.directory.registration_policy(&subscriber);
+        if policy.refuses(user_agent) {
+            return refuse(Status::FORBIDDEN, "User agent refused");
+        }
         if !subscriber.permissions.voice {
             return refuse(Status::FORBIDDEN, "Calls not allowed");
         }
@@ -205,6 +210,8 @@ impl Inner {
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let host = uri.host_lower();
         if self.directory.host(&host).is_none() {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return refuse(Status::FORBIDDEN, "No relay");
         }
         if !self.strangers.admit(now.instant, flow.remote.ip()) {
@@ -213,19 +220,24 @@ impl Inner {
                 "Too many calls from this address",
             );
         }
-        let user = uri.user_decoded().unwrap_or_default();
+        // Who does not exist and who is not to be called from outside are the same to a stranger.
+        let nobody = || {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::NobodyCalled);
+            refuse(Status::NOT_FOUND, "")
+        };
         let Some(subscriber) = self
-            .directory
-            .subscriber(&host, &user)
+            .locator
+            .owner(uri)
             .filter(|subscriber| subscriber.enabled)
         else {
-            return refuse(Status::NOT_FOUND, "");
+            return nobody();
         };
         let account = self.directory.account(subscriber.account);
         let account: Option<Arc<Account>> =
             account.filter(|account| account.enabled && account.allow_external_callers);
         let Some(account) = account.filter(|_| subscriber.permissions.voice) else {
-            return refuse(Status::FORBIDDEN, "No calls from outside");
+            return nobody();
         };
         let target = format!("sip:{}@{}", subscriber.user, subscriber.domain);
         let caller = Caller {
@@ -236,7 +248,11 @@ impl Inner {
         Ok(Admitted {
             facts: self.facts(&account, None, subscriber.flavor),
             script: Script::Document {
-                document: direct_dial(&self.settings, target),
+                // A GRUU goes on as it is: it is the device that is called (RFC 5627 §6.1).
+                document: match uri.param("gr") {
+                    Some(_) => direct_dial(&self.settings, uri.to_string()),
+                    None => direct_dial(&self.settings, target),
+                },
                 hangup: None,
             },
             asker: Asker {

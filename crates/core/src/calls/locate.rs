@@ -8,9 +8,8 @@ use jiff::Timestamp;
 use sip::{Destination, Flow, FlowId, Scheme, Text, Transport, Uri};
 use store::{Account, Ring};
 
-use crate::calls::egress;
-use crate::directory::Subscriber;
-use crate::registrar::datagram_target;
+use crate::calls::{device, egress};
+use crate::directory::{Device, Gruus, Subscriber};
 use crate::{Directory, Location, Settings};
 
 /// Who asks for a target.
@@ -30,6 +29,7 @@ pub(crate) struct Locator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
 }
 
 impl Locator {
@@ -52,7 +52,7 @@ impl Locator {
         let text = text.trim();
         if !text.contains(':') {
             return match self.directory.subscriber_in(asker.account.id, text) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber),
+                Some(subscriber) => self.endpoint(now, asker, &subscriber, None),
                 None => self.number_or_nobody(asker, text).await,
             };
         }
@@ -64,14 +64,30 @@ impl Locator {
             Scheme::Other(_) => return Err(LocateFailure::BadAddress),
         }
         let host = uri.host_lower();
+        let device = self.gruus.read(&uri);
         match self.directory.host(&host) {
+            Some(_) if let Some(sealed @ Device::Sealed { endpoint, .. }) = &device => {
+                // RFC 5627 §6.1: 404 for a GRUU that is no more.
+                let subscriber = self.directory.subscriber_by_id(*endpoint);
+                let subscriber = subscriber.ok_or(LocateFailure::UnknownUser)?;
+                self.endpoint(now, asker, &subscriber, Some(sealed))
+            }
             Some(known) => match self.own(asker, &host, known.shared, &user) {
-                Some(subscriber) => self.endpoint(now, asker, &subscriber),
+                Some(subscriber) => self.endpoint(now, asker, &subscriber, device.as_ref()),
                 None => self.number_or_nobody(asker, &user).await,
             },
             None if may_leave => self.foreign(asker, &uri, text).await,
             None => Err(LocateFailure::Barred),
         }
+    }
+
+    /// Whose address a URI with a host of ours is: a user's name or a GRUU.
+    pub(crate) fn owner(&self, uri: &Uri) -> Option<Arc<Subscriber>> {
+        if let Some(Device::Sealed { endpoint, .. }) = self.gruus.read(uri) {
+            return self.directory.subscriber_by_id(endpoint);
+        }
+        let user = uri.user_decoded().unwrap_or_default();
+        self.directory.subscriber(&uri.host_lower(), &user)
     }
 
     /// A name that many domains share is looked up in the caller's account first.
@@ -108,6 +124,7 @@ impl Locator {
         now: Timestamp,
         asker: &Asker,
         subscriber: &Subscriber,
+        device: Option<&Device>,
     ) -> Result<Located, LocateFailure> {
         if let Some(caller) = &asker.caller {
             let permissions = caller.permissions;
@@ -136,7 +153,7 @@ impl Locator {
             return Err(LocateFailure::Barred);
         }
         let address = format!("sip:{}@{}", subscriber.user, subscriber.domain);
-        let reach = self.location.reach(subscriber.endpoint, now);
+        let reach = self.location.reach_at(subscriber.endpoint, now, device);
         if reach.is_empty() {
             return Err(LocateFailure::NotRegistered);
         }
@@ -144,22 +161,14 @@ impl Locator {
             .caller
             .as_ref()
             .is_some_and(|caller| caller.endpoint == subscriber.endpoint);
+        // A phone that calls its own address does not ring itself.
+        let leads = |flow: &Flow| !(calls_itself && flow.remote == asker.source.remote);
         let mut destinations = Vec::new();
-        for reach in reach {
-            let Some(flow) = self.flow_to(&reach.contact, reach.flow) else {
-                continue;
-            };
-            // A phone that calls its own address does not ring itself.
-            if calls_itself && flow.remote == asker.source.remote {
-                continue;
-            }
+        for way in device::devices(&self.settings, reach, leads) {
             destinations.push(Place {
-                destination: Destination {
-                    flow,
-                    uri: reach.contact.into(),
-                    route: Vec::new(),
-                },
-                near: flow.remote.ip(),
+                near: way.first.flow.remote.ip(),
+                destination: way.first,
+                others: way.others,
                 to_value: format!("<{address}>").into(),
                 contact_user: subscriber.user.as_str().into(),
             });
@@ -175,16 +184,6 @@ impl Locator {
             endpoint: u64::try_from(subscriber.endpoint).ok().map(EndpointId),
             shows_as: address,
         })
-    }
-
-    /// The flow that carries a request to a Contact; none leads to ourselves (S72).
-    pub(crate) fn flow_to(&self, contact: &str, flow: Flow) -> Option<Flow> {
-        if flow.id != FlowId::NONE {
-            return Some(flow);
-        }
-        let contact = Uri::parse(&contact.into()).ok()?;
-        let remote = datagram_target(&contact, flow.remote);
-        (!self.is_ours(remote)).then_some(Flow { remote, ..flow })
     }
 
     fn is_ours(&self, address: SocketAddr) -> bool {
@@ -281,6 +280,7 @@ fn place(flow: Flow, uri: &str, user: &str) -> Place {
             uri: uri.into(),
             route: Vec::new(),
         },
+        others: Vec::new(),
         near: flow.remote.ip(),
         to_value: format!("<{uri}>").into(),
         contact_user: Text::from(user),

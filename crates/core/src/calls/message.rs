@@ -1,9 +1,8 @@
-//! What messages need of the calls: the flow to a phone, and the outbox of what customers' servers are told.
+//! What messages need of the calls: the outbox of what customers' servers are told.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sip::Flow;
 use store::{Account, Application, CallbackRow, Flavor, HttpMethod};
 
 use crate::MessageFacts;
@@ -14,11 +13,6 @@ const TRIES: u32 = 20;
 const PAUSE: Duration = Duration::from_millis(250);
 
 impl Calls {
-    /// The flow that carries a request to a phone; none leads to ourselves.
-    pub(crate) fn flow_to(&self, contact: &str, flow: Flow) -> Option<Flow> {
-        self.0.locator.flow_to(contact, flow)
-    }
-
     /// Puts what a customer's server is to be told of a message into the outbox.
     pub(crate) async fn tell_of_message(
         &self,

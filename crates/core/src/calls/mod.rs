@@ -2,6 +2,7 @@
 //! are (`locate`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
 pub(crate) mod callback;
+mod device;
 pub mod dialect;
 mod egress;
 pub mod fetch;
@@ -15,6 +16,7 @@ mod stranger;
 mod task;
 mod watch;
 
+pub(crate) use device::devices;
 pub(crate) use locate::is_own_address;
 
 use std::fmt;
@@ -36,9 +38,10 @@ use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
+use crate::directory::Gruus;
 use crate::events::Events;
 use crate::registrar::Authenticator;
-use crate::{Clock, Directory, Location, MediaHandle, Settings, Signalling};
+use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
 
 /// How long calls may take to end after they were told to.
 const LAST_WORDS: Duration = Duration::from_secs(15);
@@ -51,6 +54,7 @@ pub(crate) struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
     store: Store,
+    guard: Guard,
     authenticator: Authenticator,
     signalling: Signalling,
     media: MediaHandle,
@@ -74,7 +78,9 @@ pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) gruus: Gruus,
     pub(crate) store: Store,
+    pub(crate) guard: Guard,
     pub(crate) authenticator: Authenticator,
     pub(crate) signalling: Signalling,
     pub(crate) media: MediaHandle,
@@ -99,6 +105,7 @@ impl Calls {
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,
+                gruus: parts.gruus,
             },
             fetcher,
             live: Live::default(),
@@ -111,6 +118,7 @@ impl Calls {
             settings: parts.settings,
             directory: parts.directory,
             store: parts.store,
+            guard: parts.guard,
             authenticator: parts.authenticator,
             signalling: parts.signalling,
             media: parts.media,

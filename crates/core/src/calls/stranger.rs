@@ -1,9 +1,11 @@
 //! How many calls a stranger's address may make: a bucket of tokens per source, in a bounded table.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use dashmap::DashMap;
+
+use crate::guard::network;
 
 /// Addresses remembered at once; beyond it those that may call freely again are forgotten, and if there are none the
 /// stranger is refused.
@@ -61,17 +63,6 @@ impl Strangers {
     fn level(&self, bucket: &Bucket, now: Instant) -> f64 {
         let minutes = now.saturating_duration_since(bucket.filled).as_secs_f64() / 60.0;
         (bucket.tokens + minutes * self.per_minute).min(self.per_minute)
-    }
-}
-
-/// One customer of a provider has an IPv6 network of at least 64 bits.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            let mask = u128::MAX << 64;
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & mask))
-        }
-        source => source,
     }
 }
 

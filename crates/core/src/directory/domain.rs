@@ -134,6 +134,8 @@ impl Directory {
                 .ok_or(NOT_FOUND)?;
             directory.0.hosts.remove(&domain.sip_domain);
             directory.0.domains.remove(&domain.id);
+            let policies = &directory.0.policies;
+            policies.remove(store::PolicyScope::Domain, domain.id);
             directory.forget_endpoints(&endpoints).await;
             Ok(())
         })
@@ -161,6 +163,7 @@ impl Directory {
             Host {
                 realm,
                 shared: false,
+                domain: Some(domain.id),
             },
         );
         self.0.domains.insert(domain.id, Arc::new(domain));

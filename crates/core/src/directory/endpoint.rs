@@ -289,6 +289,8 @@ impl Directory {
     pub(super) async fn forget_endpoints(&self, endpoints: &[Id]) {
         for endpoint in endpoints {
             self.0.subscribers.remove(*endpoint);
+            let policies = &self.0.policies;
+            policies.remove(store::PolicyScope::Endpoint, *endpoint);
         }
         for endpoint in endpoints {
             // Without a subscriber a binding that is left in memory leads nowhere and lapses.

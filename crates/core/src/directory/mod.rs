@@ -10,8 +10,11 @@ mod application;
 mod call;
 mod domain;
 mod endpoint;
+mod gruu;
 mod id;
 mod pace;
+mod policy;
+mod policy_index;
 mod subscriber;
 
 use std::future::Future;
@@ -33,11 +36,14 @@ pub use application::{ApplicationChange, ApplicationFilter, NewApplication, Orph
 pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
+pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
 
+pub(crate) use gruu::{Device, Gruus};
 use pace::Pace;
+use policy_index::PolicyIndex;
 use subscriber::Subscribers;
 
 /// Locks that order the changes of an account.
@@ -62,6 +68,8 @@ pub struct Host {
     pub realm: Arc<str>,
     /// Whether it means the whole installation: an alias, or the address of a listener.
     pub shared: bool,
+    /// The domain that it is, unless it is shared.
+    pub domain: Option<Id>,
 }
 
 /// Accounts and what is theirs. Clones share it.
@@ -85,6 +93,7 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
     tasks: TaskTracker,
@@ -124,6 +133,7 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
         }));
@@ -144,6 +154,10 @@ impl Directory {
             .store
             .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
             .await?;
+        inner
+            .store
+            .load_policies(|row| inner.policies.put(row))
+            .await?;
         Ok(directory)
     }
 
@@ -156,6 +170,7 @@ impl Directory {
         shared.then(|| Host {
             realm: Arc::clone(&self.0.realm),
             shared: true,
+            domain: None,
         })
     }
 

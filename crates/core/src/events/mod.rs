@@ -80,7 +80,7 @@ impl Events {
             SubscriptionEvent::Wanted { number, full, .. } => {
                 let subscription = id;
                 Some(match self.0.news(now, id, number, full) {
-                    Some(news) => Command::Notify { subscription, news },
+                    Some(news) => Command::Tell { subscription, news },
                     None => Command::Unsubscribe {
                         subscription,
                         farewell: Farewell::NoResource,

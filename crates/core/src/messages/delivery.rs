@@ -12,6 +12,8 @@ use store::{HttpMethod, Id};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use crate::Requests;
+use crate::calls::devices;
 use crate::directory::Subscriber;
 use crate::messages::{Inner, MessageFacts};
 
@@ -47,13 +49,16 @@ impl Inner {
     pub(super) async fn deliver(self: Arc<Self>, delivery: Delivery) {
         let mut asked = JoinSet::new();
         let mut too_large = false;
-        for question in self.questions(&delivery) {
-            if question.to.flow.transport == Transport::Udp && size(&question) > MOST_IN_DATAGRAM {
-                too_large = true;
-                continue;
+        for mut questions in self.questions(&delivery) {
+            let before = questions.len();
+            questions.retain(|question| {
+                question.to.flow.transport != Transport::Udp || size(question) <= MOST_IN_DATAGRAM
+            });
+            too_large |= questions.len() < before;
+            if !questions.is_empty() {
+                let (requests, shard) = (self.requests.clone(), delivery.shard);
+                asked.spawn(ask(requests, shard, questions));
             }
-            let (requests, shard) = (self.requests.clone(), delivery.shard);
-            asked.spawn(async move { requests.ask(shard, question).await });
         }
         let mut status = if asked.is_empty() && too_large {
             Status::MESSAGE_TOO_LARGE
@@ -93,39 +98,17 @@ impl Inner {
         while asked.join_next().await.is_some() {}
     }
 
-    /// One request for each phone of the reader; none for the phone that wrote it.
-    fn questions(&self, delivery: &Delivery) -> Vec<Question> {
+    /// For each device of the reader the requests that lead to it, the best first; none for the phone that wrote it.
+    fn questions(&self, delivery: &Delivery) -> Vec<Vec<Question>> {
         let now = self.clock.now().wall;
         let reach = self.location.reach(delivery.reader.endpoint, now);
         let writes_to_itself = delivery.reader.endpoint == delivery.writer;
-        reach
-            .into_iter()
-            .filter_map(|reach| {
-                let flow = self.calls.flow_to(&reach.contact, reach.flow)?;
-                if writes_to_itself && flow.remote == delivery.source.remote {
-                    return None;
-                }
-                let mut headers = delivery.headers.clone();
-                if !delivery.body.is_empty() {
-                    let value = delivery.content_type.clone();
-                    headers.push(Header::new(Name::ContentType, value));
-                }
-                Some(Question {
-                    method: Method::Message,
-                    to: Destination {
-                        flow,
-                        uri: reach.contact.into(),
-                        route: Vec::new(),
-                    },
-                    // S69: whatever From said, the writer is who proved the password.
-                    from: format!("<{}>", delivery.from).into(),
-                    to_value: format!("<{}>", delivery.to).into(),
-                    series: None,
-                    contact_user: None,
-                    headers,
-                    body: delivery.body.clone(),
-                    login: None,
-                })
+        let leads = |flow: &Flow| !(writes_to_itself && flow.remote == delivery.source.remote);
+        let devices = devices(&self.settings, reach, leads).into_iter();
+        devices
+            .map(|device| {
+                let ways = std::iter::once(device.first).chain(device.others);
+                ways.map(|way| question(delivery, way)).collect()
             })
             .collect()
     }
@@ -159,6 +142,38 @@ impl Inner {
         self.calls
             .tell_of_message(&account, application, reader.flavor, &url, method, &facts)
             .await;
+    }
+}
+
+/// Asks a device over one way after the other, until it answers.
+async fn ask(requests: Requests, shard: u8, questions: Vec<Question>) -> Outcome {
+    let mut outcome = Outcome::NoRoom;
+    for question in questions {
+        outcome = requests.ask(shard, question).await;
+        if matches!(outcome, Outcome::Answered(_)) {
+            break;
+        }
+    }
+    outcome
+}
+
+fn question(delivery: &Delivery, to: Destination) -> Question {
+    let mut headers = delivery.headers.clone();
+    if !delivery.body.is_empty() {
+        let value = delivery.content_type.clone();
+        headers.push(Header::new(Name::ContentType, value));
+    }
+    Question {
+        method: Method::Message,
+        to,
+        // S69: whatever From said, the writer is who proved the password.
+        from: format!("<{}>", delivery.from).into(),
+        to_value: format!("<{}>", delivery.to).into(),
+        series: None,
+        contact_user: None,
+        headers,
+        body: delivery.body.clone(),
+        login: None,
     }
 }
 

@@ -4,16 +4,19 @@
 
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use call::Now;
-use sip::digest::{self, Credentials, NonceId, Nonces, Validity};
+use sip::digest::{self, Algorithm, Credentials, NonceId, Nonces, Validity};
 use sip::{Flow, Method, Name, Request, Response, Status, Text, Uri};
 
 use crate::directory::{Host, Subscriber};
+use crate::registrar::capability::Capabilities;
+use crate::registrar::policy::{ChallengePolicy, is_enough, stronger};
 use crate::registrar::replay::{Fingerprint, Replays, Use};
-use crate::{Directory, Settings};
+use crate::{Directory, Guard, Offence, Settings};
 
 /// A user who proved the password.
 #[derive(Clone, Debug)]
@@ -39,12 +42,14 @@ pub(crate) struct Authenticator(Arc<Inner>);
 struct Inner {
     settings: Arc<Settings>,
     directory: Directory,
+    guard: Guard,
     nonces: Nonces,
     replays: Replays,
+    capabilities: Capabilities,
     salt: AtomicU64,
     tags: RandomState,
-    /// The HA1 that an unknown user is checked against; no password has it.
-    nobody: String,
+    /// The HA1s that an unknown user is checked against, one for each algorithm; no password has them.
+    nobody: [String; 3],
 }
 
 impl fmt::Debug for Authenticator {
@@ -60,16 +65,24 @@ pub(crate) fn seconds(now: &Now) -> u64 {
 
 impl Authenticator {
     /// Makes one whose nonces are sealed with `key`; those of another key are invented ones.
-    pub(crate) fn new(settings: Arc<Settings>, directory: Directory, key: [u8; 32]) -> Self {
-        let nobody = digest::ha1(settings.algorithm, b"", "", &key);
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        directory: Directory,
+        guard: Guard,
+        key: [u8; 32],
+    ) -> Self {
+        let nobody = [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256]
+            .map(|algorithm| digest::ha1(algorithm, b"", "", &key));
         Self(Arc::new(Inner {
             nonces: Nonces::new(key, settings.nonce_lifetime),
             replays: Replays::default(),
+            capabilities: Capabilities::default(),
             salt: AtomicU64::new(0),
             tags: RandomState::new(),
             nobody,
             settings,
             directory,
+            guard,
         }))
     }
 
@@ -84,12 +97,23 @@ impl Authenticator {
         host_name: &str,
         host: &Host,
     ) -> Result<Authenticated, Box<Response>> {
-        let challenge = |stale| {
+        let policy = self.0.directory.challenge_policy(host);
+        let challenge_with = |algorithm, stale| {
+            let policy = ChallengePolicy {
+                algorithm,
+                ..policy
+            };
             Err(Box::new(
-                self.challenge(now, shard, request, flow, host, stale),
+                self.challenge(now, shard, request, flow, host, policy, stale),
             ))
         };
-        let Some(credentials) = self.credentials(request, &host.realm) else {
+        let challenge = |stale| {
+            let shown = self.0.capabilities.of(request, flow, &host.realm);
+            let shown = shown.unwrap_or(policy.algorithm);
+            challenge_with(stronger(policy.algorithm, shown), stale)
+        };
+        let Some(credentials) = self.credentials(request, &host.realm, policy.algorithm) else {
+            self.0.guard.challenged(now, flow.remote.ip());
             return challenge(false);
         };
         // RFC 3261 §22.4 point 7, RFC 7616 §3.4.6: the digest is about this request and no other (S60).
@@ -102,17 +126,24 @@ impl Authenticator {
             .directory
             .subscriber(host_name, &credentials.username);
         let verify = |ha1: &str| credentials.verify(ha1, &request.method, &request.body);
+        let used = credentials.algorithm_used().unwrap_or(policy.algorithm);
         let proved = match &subscriber {
-            Some(subscriber) => subscriber
-                .ha1s(realm, self.0.settings.algorithm)
-                .any(verify),
-            None => verify(&self.0.nobody),
+            Some(subscriber) => subscriber.ha1s(realm, used).any(verify),
+            None => verify(match used {
+                Algorithm::Md5 => &self.0.nobody[0],
+                Algorithm::Sha256 => &self.0.nobody[1],
+                Algorithm::Sha512_256 => &self.0.nobody[2],
+            }),
         };
-        let validity =
-            self.0
-                .nonces
-                .check(seconds(now), &credentials.nonce, flow.remote.ip(), realm);
+        let validity = self.0.nonces.check(
+            seconds(now),
+            &credentials.nonce,
+            nonce_source(policy, flow),
+            realm,
+        );
         let (Some(subscriber), true) = (subscriber, proved) else {
+            let source = flow.remote.ip();
+            self.0.guard.note(now, source, Offence::WrongCredentials);
             return challenge(false);
         };
         let nonce = match validity {
@@ -121,6 +152,16 @@ impl Authenticator {
             Validity::Stale => return challenge(true),
             Validity::Invented => return challenge(false),
         };
+        // S66: the endpoint asks for more than its domain does. Who does not have the password never learns of it.
+        let least = self.0.directory.registration_policy(&subscriber).algorithm;
+        if !is_enough(used, least) {
+            let realm = &host.realm;
+            self.0.capabilities.note(request, flow, realm, least);
+            return challenge_with(stronger(policy.algorithm, least), false);
+        }
+        if used != policy.algorithm {
+            self.0.capabilities.note(request, flow, &host.realm, used);
+        }
         // A client that knows no qop sends no count: its nonce is good for one request.
         let count = credentials.nc.unwrap_or(1);
         let via = request.via();
@@ -141,6 +182,9 @@ impl Authenticator {
             Use::Retransmission { pending } => Some(Pending(pending)),
             Use::Replay | Use::Forgotten => return challenge(true),
         };
+        self.0
+            .guard
+            .proved(now, flow.remote.ip(), subscriber.endpoint);
         Ok(Authenticated {
             subscriber,
             nonce,
@@ -165,8 +209,9 @@ impl Authenticator {
         }
     }
 
-    /// The credentials for our realm and the algorithm that we offer. Anything else counts as none (S34, S56, S66).
-    fn credentials(&self, request: &Request, realm: &str) -> Option<Credentials> {
+    /// The credentials for our realm that are made with the algorithm that we offer or a stronger one. Anything else
+    /// counts as none (S34, S56, S66).
+    fn credentials(&self, request: &Request, realm: &str, least: Algorithm) -> Option<Credentials> {
         let name = match request.method {
             Method::Register => Name::Authorization,
             _ => Name::ProxyAuthorization,
@@ -176,12 +221,16 @@ impl Authenticator {
             .all(&name)
             .filter_map(|value| Credentials::parse(value).ok().flatten())
             .find(|credentials| {
-                *credentials.realm == *realm
-                    && credentials.algorithm_used() == Some(self.0.settings.algorithm)
+                let used = credentials.algorithm_used();
+                *credentials.realm == *realm && used.is_some_and(|used| is_enough(used, least))
             })
     }
 
     /// Asks for the password: 401 from a registrar, 407 before a call (RFC 3261 §22.1).
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn challenge(
         &self,
         now: &Now,
@@ -189,6 +238,7 @@ impl Authenticator {
         request: &Request,
         flow: Flow,
         host: &Host,
+        policy: ChallengePolicy,
         stale: bool,
     ) -> Response {
         let (status, name) = match request.method {
@@ -199,12 +249,10 @@ impl Authenticator {
             ),
         };
         let salt = self.0.salt.fetch_add(1, Ordering::Relaxed);
-        let nonce = self
-            .0
-            .nonces
-            .mint(seconds(now), flow.remote.ip(), &host.realm, salt);
+        let source = nonce_source(policy, flow);
+        let nonce = self.0.nonces.mint(seconds(now), source, &host.realm, salt);
         let mut response = self.respond(shard, request, status);
-        let value = digest::challenge(&host.realm, &nonce, self.0.settings.algorithm, stale);
+        let value = digest::challenge(&host.realm, &nonce, policy.algorithm, stale);
         response.headers.push(name, value);
         response
     }
@@ -244,5 +292,13 @@ impl Authenticator {
     pub(crate) fn sweep(&self, now: &Now) {
         let lifetime = self.0.settings.nonce_lifetime.as_secs();
         self.0.replays.sweep(seconds(now), lifetime);
+    }
+}
+
+/// The address that a nonce is made for: that of the asker, or none where nonces are good for all.
+fn nonce_source(policy: ChallengePolicy, flow: Flow) -> IpAddr {
+    match policy.bind_nonces {
+        true => flow.remote.ip(),
+        false => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
     }
 }

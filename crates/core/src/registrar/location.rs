@@ -15,6 +15,7 @@ use store::{Binding, BindingChange, Completion, Id, Store};
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::directory::Device;
 
 /// The table of bindings by endpoint; clones share it.
 #[derive(Clone, Debug)]
@@ -54,6 +55,10 @@ pub struct Reach {
     pub contact: String,
     /// The flow that carries requests to it.
     pub flow: Flow,
+    /// The proxies that requests to it pass, as in Path (RFC 3327).
+    pub path: Option<String>,
+    /// Which device it is, when it said so (RFC 5626 §4.1).
+    pub instance: Option<String>,
 }
 
 /// How to put back what was there before a change.
@@ -141,11 +146,24 @@ impl Location {
 
     /// Gives the ways to an endpoint's phones, newest login first.
     pub fn reach(&self, endpoint: Id, now: Timestamp) -> Vec<Reach> {
+        self.reach_at(endpoint, now, None)
+    }
+
+    /// Gives the ways to an endpoint's phones, or to one of its devices only.
+    pub(crate) fn reach_at(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        device: Option<&Device>,
+    ) -> Vec<Reach> {
         let live = self.live(endpoint, now).into_iter();
         live.filter(|held| held.reachable)
+            .filter(|held| device.is_none_or(|device| device.is_at(&held.binding)))
             .map(|held| Reach {
                 flow: flow_of(&held.binding),
                 contact: held.binding.contact,
+                path: held.binding.path,
+                instance: held.binding.instance,
             })
             .collect()
     }

@@ -1,8 +1,15 @@
 //! The registrar: who may register what (`registrar`), where endpoints are (`location`), what is granted (`policy`), and
-//! the digest check that REGISTER and INVITE share (`authentication`, `replay`). RFC 3261 §10, §22; RFC 7616.
+//! the digest check that REGISTER and INVITE share (`authentication`, `capability`, `replay`). Which flow of which device it
+//! was and which proxies it came through: `outbound`, `path`. What is said back: `answer`. RFC 3261 §10, §22; RFC 7616;
+//! RFC 5626, RFC 3327.
 
+mod answer;
 mod authentication;
+mod capability;
+mod deregistration;
 mod location;
+mod outbound;
+mod path;
 mod policy;
 #[expect(
     clippy::module_inception,
@@ -12,7 +19,10 @@ mod registrar;
 mod replay;
 
 pub(crate) use authentication::Authenticator;
+pub use deregistration::{LiveBinding, binding_id};
 pub(crate) use location::datagram_target;
 pub use location::{Location, Reach};
-pub(crate) use policy::is_refused_user_agent;
+pub(crate) use path::{next_hop, route};
+pub use policy::RegistrationPolicy;
+pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};
 pub use registrar::Registrar;

@@ -7,16 +7,15 @@ use std::time::Duration;
 use call::Now;
 use jiff::Timestamp;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
-use store::{Binding, Completion, Id};
+use store::{Binding, Completion};
 
-use crate::directory::Subscriber;
+use crate::directory::{Gruus, Subscriber};
+use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
 use crate::registrar::location::{Change, Held, Location, transport_of};
-use crate::registrar::policy::{self, Grant};
-use crate::{Decision, Directory, Settings, Signalling};
-
-/// Seconds after which a client may try again what found the store busy.
-const RETRY_AFTER: &str = "2";
+use crate::registrar::outbound::{self, Way};
+use crate::registrar::policy::{self, Grant, RegistrationPolicy};
+use crate::{Decision, Directory, Guard, Offence, Settings, Signalling};
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
@@ -25,18 +24,9 @@ pub struct Registrar {
     directory: Directory,
     location: Location,
     authenticator: Authenticator,
+    guard: Guard,
+    answers: Answers,
     signalling: Signalling,
-}
-
-/// Why the bindings stay as they are.
-#[derive(Debug)]
-struct Refused {
-    status: Status,
-    why: &'static str,
-}
-
-const fn refused(status: Status, why: &'static str) -> Refused {
-    Refused { status, why }
 }
 
 impl Registrar {
@@ -46,13 +36,17 @@ impl Registrar {
         directory: Directory,
         location: Location,
         authenticator: Authenticator,
+        guard: Guard,
+        gruus: Gruus,
         signalling: Signalling,
     ) -> Self {
         Self {
+            answers: Answers::new(Arc::clone(&settings), authenticator.clone(), gruus),
             settings,
             directory,
             location,
             authenticator,
+            guard,
             signalling,
         }
     }
@@ -72,7 +66,7 @@ impl Registrar {
         request: &Request,
         flow: Flow,
     ) -> Result<Decision, Box<Response>> {
-        let refuse = |refused: Refused| self.refuse(shard, request, &refused);
+        let refuse = |refused: Refused| self.answers.refuse(shard, request, &refused);
         let user_agent = request.headers.get(&Name::UserAgent).map(|value| &**value);
         if policy::is_refused_user_agent(&self.settings.refused_user_agents, user_agent) {
             return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
@@ -83,6 +77,8 @@ impl Registrar {
         };
         let host_name = uri.host_lower();
         let Some(host) = self.directory.host(&host_name) else {
+            self.guard
+                .note(now, flow.remote.ip(), Offence::ForeignDomain);
             return Err(refuse(refused(Status::NOT_FOUND, "Domain not served here")));
         };
         // Steps 3 and 4: who is it, and whose bindings may it change?
@@ -96,6 +92,10 @@ impl Registrar {
         if !subscriber.enabled {
             return Err(refuse(refused(Status::FORBIDDEN, "Endpoint disabled")));
         }
+        let policy = self.directory.registration_policy(subscriber);
+        if policy.refuses(user_agent) {
+            return Err(refuse(refused(Status::FORBIDDEN, "User agent refused")));
+        }
         // Step 5: the address of record. Third parties may register nobody (S55).
         if !self.is_own_address(request, subscriber) {
             return Err(refuse(refused(
@@ -104,22 +104,23 @@ impl Registrar {
             )));
         }
         // Steps 6 and 7.
-        let contacts = request.contacts();
-        let contacts = contacts.map_err(|_| refuse(refused(Status::BAD_REQUEST, "Contact")))?;
+        let way = Way::of(&self.settings, request, flow).map_err(refuse)?;
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
-        let asks = matches!(&contacts, Contacts::List(list) if list.is_empty());
+        let asks = matches!(&way.contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
         let is_bound =
             who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
         if asks || is_bound {
-            return Ok(Decision::Reply(self.ok(
+            return Ok(Decision::Reply(self.answers.ok(
                 shard,
                 request,
                 now.wall,
+                subscriber,
+                &way,
                 bindings.iter(),
             )));
         }
-        self.bind(now, shard, request, flow, &who, &contacts)
+        self.bind(now, shard, request, flow, &who, &policy, &way)
     }
 
     fn is_own_address(&self, request: &Request, subscriber: &Subscriber) -> bool {
@@ -133,6 +134,10 @@ impl Registrar {
         names_it(request.to()) && names_it(request.from())
     }
 
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn bind(
         &self,
         now: &Now,
@@ -140,7 +145,8 @@ impl Registrar {
         request: &Request,
         flow: Flow,
         who: &Authenticated,
-        contacts: &Contacts,
+        policy: &RegistrationPolicy,
+        way: &Way,
     ) -> Result<Decision, Box<Response>> {
         let endpoint = who.subscriber.endpoint;
         let outcome = self.location.change(
@@ -155,23 +161,26 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, endpoint, contacts, held)
+                self.plan(now.wall, request, flow, &who.subscriber, policy, way, held)
             },
             |held| {
                 self.authenticator.set_pending(who, true);
                 let live = held.iter().map(|held| &held.binding);
-                let response = self.ok(shard, request, now.wall, live);
+                let subscriber = &who.subscriber;
+                let response = self
+                    .answers
+                    .ok(shard, request, now.wall, subscriber, way, live);
                 self.reply_after_commit(shard, flow, who, response)
             },
         );
         match outcome {
             Ok(Ok(())) => Ok(Decision::Wait),
-            Ok(Err(why)) => Err(self.refuse(shard, request, &why)),
+            Ok(Err(why)) => Err(self.answers.refuse(shard, request, &why)),
             Err(error) => {
                 self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
-                Err(self.refuse(
+                Err(self.answers.refuse(
                     shard,
                     request,
                     &refused(Status::SERVICE_UNAVAILABLE, "Store busy"),
@@ -214,13 +223,18 @@ impl Registrar {
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a fact of the one request that is answered"
+    )]
     fn plan(
         &self,
         now: Timestamp,
         request: &Request,
         flow: Flow,
-        endpoint: Id,
-        contacts: &Contacts,
+        subscriber: &Subscriber,
+        policy: &RegistrationPolicy,
+        way: &Way,
         held: &[Held],
     ) -> Result<Change, Refused> {
         let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
@@ -229,7 +243,7 @@ impl Registrar {
         let in_order =
             |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
         const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
-        let list = match contacts {
+        let list = match &way.contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
             }
@@ -244,21 +258,29 @@ impl Registrar {
             }
             Contacts::List(list) => list,
         };
-        if list.len() > self.settings.max_bindings {
+        if list.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
+        }
+        if !way.admits(list, request.expires()) {
+            return Err(refused(Status::BAD_REQUEST, "One flow at a time"));
         }
         let mut change = Change::default();
         for contact in list {
-            let grant = policy::grant(&self.settings, contact, request.expires());
+            let grant = policy::grant(policy, contact, request.expires());
             let known = held
                 .iter()
                 .map(|held| &held.binding)
-                .find(|binding| names(contact, binding));
+                .find(|binding| names(way, contact, binding));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
             let seconds = match grant {
-                Grant::TooBrief => return Err(refused(Status::INTERVAL_TOO_BRIEF, "")),
+                Grant::TooBrief => {
+                    return Err(Refused {
+                        least: policy.min_expires,
+                        ..refused(Status::INTERVAL_TOO_BRIEF, "")
+                    });
+                }
                 Grant::Remove => {
                     change
                         .remove
@@ -273,14 +295,14 @@ impl Registrar {
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
                 return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
             }
-            let key = known.map_or_else(|| key_of(contact), |binding| binding.key.clone());
+            let key = known.map_or_else(|| key_of(way, contact), |binding| binding.key.clone());
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
             // all registrations of one boot).
             let logged_in = known.filter(|binding| binding.call_id == **call_id);
             // The last of two equal Contacts wins.
             change.put.retain(|binding| binding.key != key);
             change.put.push(Binding {
-                endpoint,
+                endpoint: subscriber.endpoint,
                 key,
                 contact: contact.uri_text.to_string(),
                 call_id: call_id.to_string(),
@@ -293,60 +315,20 @@ impl Registrar {
                 local: flow.local,
                 remote: flow.remote,
                 flow: flow.id.0,
-                path: None,
+                path: way.path.clone(),
                 user_agent: user_agent(request),
                 q: contact.q(),
-                instance: contact
-                    .params
-                    .get("+sip.instance")
-                    .map(|instance| instance.to_string()),
+                instance: outbound::instance(contact),
             });
         }
         let stays = |held: &&Held| {
             let key = &held.binding.key;
             !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
         };
-        if held.iter().filter(stays).count() + change.put.len() > self.settings.max_bindings {
+        if held.iter().filter(stays).count() + change.put.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
-    }
-
-    /// Step 8: all live bindings with what is left of their time, and the date.
-    fn ok<'a>(
-        &self,
-        shard: u8,
-        request: &Request,
-        now: Timestamp,
-        bindings: impl Iterator<Item = &'a Binding>,
-    ) -> Response {
-        let mut response = self.authenticator.respond(shard, request, Status::OK);
-        for binding in bindings {
-            let left = binding.expires_at.duration_since(now).as_secs().max(0);
-            let mut value = format!("<{}>;expires={left}", binding.contact);
-            if binding.q != 1000 {
-                value.push_str(&format!(";q={}.{:03}", binding.q / 1000, binding.q % 1000));
-            }
-            if let Some(instance) = &binding.instance {
-                value.push_str(&format!(";+sip.instance=\"{instance}\""));
-            }
-            response.headers.push(Name::Contact, value);
-        }
-        response.headers.push(Name::Date, date(now));
-        response
-    }
-
-    fn refuse(&self, shard: u8, request: &Request, refused: &Refused) -> Box<Response> {
-        let mut response = self.authenticator.respond(shard, request, refused.status);
-        match refused.status {
-            Status::INTERVAL_TOO_BRIEF => {
-                let least = self.settings.min_expires.to_string();
-                response.headers.push(Name::MinExpires, least);
-            }
-            Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, RETRY_AFTER),
-            _ => response.reason = refused.why.into(),
-        }
-        Box::new(response)
     }
 
     /// Removes the bindings of a stream connection that is gone.
@@ -370,8 +352,8 @@ fn is_from(binding: &Binding, request: &Request) -> bool {
 
 /// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
 /// URI (RFC 3261 §10.3 step 7, §19.1.4).
-fn names(contact: &NameAddr, binding: &Binding) -> bool {
-    if let Some(key) = outbound_key(contact) {
+fn names(way: &Way, contact: &NameAddr, binding: &Binding) -> bool {
+    if let Some(key) = way.key(contact) {
         return key == binding.key;
     }
     if contact.uri_text == *binding.contact {
@@ -380,14 +362,9 @@ fn names(contact: &NameAddr, binding: &Binding) -> bool {
     sip::Uri::parse(&binding.contact.as_str().into()).is_ok_and(|uri| uri.same_as(&contact.uri))
 }
 
-fn key_of(contact: &NameAddr) -> String {
-    outbound_key(contact).unwrap_or_else(|| contact.uri_text.to_string())
-}
-
-fn outbound_key(contact: &NameAddr) -> Option<String> {
-    let instance = contact.params.get("+sip.instance")?;
-    let registration: u32 = contact.params.get("reg-id")?.parse().ok()?;
-    Some(format!("{instance}#{registration}"))
+fn key_of(way: &Way, contact: &NameAddr) -> String {
+    way.key(contact)
+        .unwrap_or_else(|| contact.uri_text.to_string())
 }
 
 /// At most 250 characters of User-Agent are kept.
@@ -397,9 +374,4 @@ fn user_agent(request: &Request) -> String {
         .get(&Name::UserAgent)
         .map_or("", |value| value);
     value.chars().take(250).collect()
-}
-
-/// Spells a time as SIP does (RFC 3261 §20.17).
-fn date(now: Timestamp) -> String {
-    now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

@@ -132,7 +132,7 @@ async fn domain(caller: &Caller) -> Result<Arc<Domain>, Refusal> {
 }
 
 /// Finds the endpoint in the domain of the path; in another one it does not exist.
-async fn find(caller: &Caller) -> Result<EndpointView, Refusal> {
+pub(crate) async fn find(caller: &Caller) -> Result<EndpointView, Refusal> {
     let domain = domain(caller).await?;
     let id = caller.path("endpoint_id");
     let found = caller

@@ -11,6 +11,7 @@ use offhook_core::Error;
 use offhook_core::error::{Barred, Why};
 use serde_json::{Value, json};
 
+use crate::extension::Spelling;
 use crate::http::{BadField, BodyError};
 
 /// A status with its three words. What the request was is added by [`spell`].
@@ -90,6 +91,7 @@ impl Refusal {
             "endpoint" => "endpoint-not-found",
             "application" => "application-not-found",
             "call" => "call-not-found",
+            "registration" => "registration-not-found",
             "account" => "user-not-found",
             _ => "resource-not-found",
         };
@@ -186,12 +188,12 @@ impl From<Error> for Refusal {
 }
 
 /// The core's name of a field in Bandwidth's words.
-fn property(field: &str) -> &str {
+fn property(field: &'static str) -> &'static str {
     match field {
         "application" => "applicationId",
         "user" => "name",
         "password" => "credentials.password",
-        field => field,
+        field => crate::extension::policy::field(Spelling::Camel, field).unwrap_or(field),
     }
 }
 

@@ -7,6 +7,8 @@ mod domain;
 mod endpoint;
 mod error;
 mod page;
+mod policy;
+mod registration;
 mod xml;
 
 use std::sync::Arc;
@@ -91,6 +93,54 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/v1/users/{user_id}/applications/{application_id}",
             application::delete,
+        ),
+        Route::new(Method::GET, "/v1/users/{user_id}/policy", policy::retrieve),
+        Route::new(Method::POST, "/v1/users/{user_id}/policy", policy::update),
+        Route::new(Method::DELETE, "/v1/users/{user_id}/policy", policy::delete),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/policy",
+            policy::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}/policy",
+            policy::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}/policy",
+            policy::delete,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/policy",
+            policy::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/policy",
+            policy::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/policy",
+            policy::delete,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/registrations",
+            registration::list,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/registrations",
+            registration::delete,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/domains/{domain_id}/endpoints/{endpoint_id}/registrations/{registration_id}",
+            registration::delete,
         ),
     ]
 }

@@ -8,6 +8,8 @@ mod callback;
 mod endpoint;
 mod error;
 mod page;
+mod policy;
+mod registration;
 mod xml;
 
 use std::sync::Arc;
@@ -84,6 +86,47 @@ pub fn routes() -> Vec<Route> {
             Method::GET,
             "/v1/Account/{auth_id}/Call/{call_uuid}",
             call::retrieve,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Policy",
+            policy::retrieve,
+        ),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Policy", policy::update),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Policy",
+            policy::delete,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Policy",
+            policy::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Policy",
+            policy::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Policy",
+            policy::delete,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Registration",
+            registration::list,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Registration",
+            registration::delete,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Endpoint/{endpoint_id}/Registration/{registration_id}",
+            registration::delete,
         ),
     ]
 }

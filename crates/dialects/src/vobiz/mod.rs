@@ -7,6 +7,8 @@ mod callback;
 mod endpoint;
 mod error;
 mod page;
+mod policy;
+mod registration;
 mod xml;
 
 use std::sync::Arc;
@@ -61,6 +63,39 @@ pub fn routes() -> Vec<Route> {
             Route::new(Method::GET, at("Call"), call::list),
             Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),
             Route::new(Method::GET, at("cdr"), call::records),
+            Route::new(Method::GET, at("Policy"), policy::retrieve),
+            Route::new(Method::POST, at("Policy"), policy::update),
+            Route::new(Method::DELETE, at("Policy"), policy::delete),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::retrieve,
+            ),
+            Route::new(
+                Method::POST,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::update,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Policy"),
+                policy::delete,
+            ),
+            Route::new(
+                Method::GET,
+                at("Endpoint/{endpoint_id}/Registration"),
+                registration::list,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Registration"),
+                registration::delete,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("Endpoint/{endpoint_id}/Registration/{registration_id}"),
+                registration::delete,
+            ),
         ]
     };
     let mut routes = below("Account");

@@ -130,7 +130,12 @@ impl World {
             let got = self.ask(face, &method, &path, request, &names).await;
             check(&place, &case["response"], &got, &names);
             for (name, key) in case["save"].as_object().into_iter().flatten() {
-                let value = got.json[key.as_str().unwrap()]
+                let key = key.as_str().unwrap();
+                let found = match key.starts_with('/') {
+                    true => got.json.pointer(key).unwrap_or(&Value::Null),
+                    false => &got.json[key],
+                };
+                let value = found
                     .as_str()
                     .unwrap_or_else(|| panic!("{place}: no {key}"));
                 names.insert(name.clone(), value.to_owned());

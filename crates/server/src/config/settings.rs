@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use offhook_core::Abuse;
 use offhook_core::Settings;
 use offhook_core::settings::Egress;
 use sip::digest::Algorithm;
@@ -24,14 +25,26 @@ impl Config {
             default_expires: self.sip.default_expires,
             max_expires: self.sip.max_expires,
             max_bindings: self.sip.max_bindings,
+            flow_timer: self.sip.flow_timer,
+            proxies: self.sip.proxies.clone(),
+            service_route: self.sip.service_route.clone(),
             algorithm: match self.sip.digest {
                 DigestAlgorithm::Md5 => Algorithm::Md5,
                 DigestAlgorithm::Sha256 => Algorithm::Sha256,
                 DigestAlgorithm::Sha512_256 => Algorithm::Sha512_256,
             },
+            bind_nonces: self.sip.bind_nonces,
             nonce_lifetime: Duration::from_secs(self.sip.nonce_seconds),
             egress: Egress {
                 allow: self.egress.allow.clone(),
+            },
+            abuse: Abuse {
+                score: self.abuse.score,
+                per_minute: self.abuse.per_minute,
+                silence: Duration::from_secs(self.abuse.silence_seconds),
+                max_silence: Duration::from_secs(self.abuse.max_silence_seconds),
+                exempt: self.abuse.exempt.clone(),
+                scanners: self.abuse.scanners.clone(),
             },
             fetch_bytes: self.limits.fetch_bytes,
             fetch_total: Duration::from_secs(self.limits.fetch_seconds),

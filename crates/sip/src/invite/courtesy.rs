@@ -5,7 +5,6 @@ use std::time::Instant;
 use crate::dialog::Dialog;
 use crate::invite::Alarm;
 use crate::invite::{Session, sdp, session_timer};
-use crate::stack::SessionEvent;
 use crate::stack::wire::{ALLOW, Wire};
 use crate::transaction::layer::User;
 use crate::{Flow, Method, Name, Request, Status, Text};
@@ -73,17 +72,29 @@ pub(super) fn has_sdp(request: &Request) -> bool {
     sdp(&request.headers, &request.body).is_some()
 }
 
-/// Serves what is neither INVITE nor BYE nor an offer.
+/// Serves what is neither INVITE nor BYE nor PRACK nor an offer.
 pub(super) fn serve(
     session: &mut Session,
     dialog: &mut Dialog,
     now: Instant,
     wire: &mut Wire,
-    request: &Request,
+    request: Request,
     flow: Flow,
 ) {
     let status = match request.method {
-        Method::Info | Method::Options | Method::Message | Method::Update => Status::OK,
+        Method::Refer | Method::Info | Method::Message => {
+            session.ask_for(now, wire, request, flow);
+            return;
+        }
+        Method::Notify => {
+            session.notified(now, wire, &request, flow);
+            return;
+        }
+        Method::Subscribe => {
+            session.subscribed(now, wire, dialog, &request, flow);
+            return;
+        }
+        Method::Options | Method::Update => Status::OK,
         // We send no provisional answer reliably (RFC 3262 §3).
         Method::Prack => Status::CALL_DOES_NOT_EXIST,
         Method::Other(_) => Status::NOT_IMPLEMENTED,
@@ -94,7 +105,7 @@ pub(super) fn serve(
         Method::Update => {
             dialog.refresh(request.contacts().ok());
             response.headers.push(Name::Contact, session.contact(wire));
-            if let Some(seconds) = session_timer::grant(request, &mut response) {
+            if let Some(seconds) = session_timer::grant(&request, &mut response) {
                 session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
             }
         }
@@ -109,15 +120,5 @@ pub(super) fn serve(
         }
         _ => {}
     }
-    wire.serve(now, request, flow, response);
-    if request.method == Method::Info {
-        let content_type = request.headers.get(&Name::ContentType).cloned();
-        session.tell(
-            wire,
-            SessionEvent::Info {
-                content_type: content_type.unwrap_or_default(),
-                body: request.body.clone(),
-            },
-        );
-    }
+    wire.serve(now, &request, flow, response);
 }

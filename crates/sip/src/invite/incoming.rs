@@ -142,7 +142,7 @@ impl Incoming {
                 Stage::Incoming(self)
             }
             _ => {
-                courtesy::serve(session, &mut self.dialog, now, wire, &request, flow);
+                courtesy::serve(session, &mut self.dialog, now, wire, request, flow);
                 Stage::Incoming(self)
             }
         }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::dialog::Dialog;
 use crate::invite::answer::Answer;
 use crate::invite::courtesy::{self, Refused};
-use crate::invite::reinvite::Ours;
+use crate::invite::reinvite::{Ours, Owed};
 use crate::invite::{Alarm, Session, Stage, put_sdp, sdp, session_timer};
 use crate::stack::wire::{ALLOW, Wire};
 use crate::stack::{Command, EndReason, SessionEvent};
@@ -21,8 +21,10 @@ pub(super) struct Live {
     pub(super) caller: bool,
     /// Our 2xx that has no ACK yet.
     pub(super) answer: Option<Answer>,
-    /// Our re-INVITE.
+    /// Our re-INVITE or UPDATE.
     pub(super) ours: Option<Ours>,
+    /// A 2xx that waits for our answer.
+    pub(super) owed: Option<Owed>,
     /// Their re-INVITE, or UPDATE with an offer, that waits for Answer or Refuse.
     theirs: Option<Theirs>,
     /// Hangup is wanted and waits for the ACK (RFC 3261 §15).
@@ -42,6 +44,7 @@ impl Live {
             caller,
             answer: None,
             ours: None,
+            owed: None,
             theirs: None,
             hangup: None,
         }
@@ -53,7 +56,7 @@ impl Live {
 
     /// Tells whether an offer of ours may go out (RFC 3261 §14.1).
     pub(super) fn may_offer(&self) -> bool {
-        self.answer.is_none() && self.theirs.is_none()
+        self.answer.is_none() && self.theirs.is_none() && self.owed.is_none()
     }
 
     pub(super) fn command(
@@ -81,7 +84,15 @@ impl Live {
                     wire.respond(now, theirs.transaction, response);
                 }
             }
-            Command::Reinvite { sdp, .. } => self.reoffer(session, now, wire, sdp),
+            Command::Acknowledge { sdp, .. } => self.acknowledge(session, wire, sdp),
+            Command::Reinvite { sdp, .. } => self.reoffer(session, now, wire, Method::Invite, sdp),
+            Command::Update { sdp, .. } => {
+                let method = match self.dialog.takes_update {
+                    true => Method::Update,
+                    false => Method::Invite,
+                };
+                self.reoffer(session, now, wire, method, Some(sdp));
+            }
             Command::Hangup { headers, .. } => return self.hang_up(session, now, wire, headers),
             _ => {}
         }
@@ -131,6 +142,7 @@ impl Live {
         wire: &mut Wire,
         headers: Vec<Header>,
     ) -> Stage {
+        self.acknowledge(session, wire, None);
         self.abandon(now, wire);
         self.refuse_theirs(now, wire);
         session.disarm(wire, Alarm::Retry);
@@ -197,7 +209,7 @@ impl Live {
                 Stage::Live(self)
             }
             _ => {
-                courtesy::serve(session, &mut self.dialog, now, wire, &request, flow);
+                courtesy::serve(session, &mut self.dialog, now, wire, request, flow);
                 Stage::Live(self)
             }
         }
@@ -206,13 +218,14 @@ impl Live {
     /// RFC 3261 §15.1.2.
     fn bye(
         mut self: Box<Self>,
-        session: &Session,
+        session: &mut Session,
         now: Instant,
         wire: &mut Wire,
         request: &Request,
         flow: Flow,
     ) -> Stage {
         wire.serve(now, request, flow, request.respond(Status::OK));
+        self.acknowledge(session, wire, None);
         self.refuse_theirs(now, wire);
         self.abandon(now, wire);
         let why = match self.hangup {
@@ -260,7 +273,7 @@ impl Live {
             Some(Refused::Gone)
         } else if self.theirs.is_some() {
             Some(Refused::Later)
-        } else if self.sent().is_some() || our_offer_is_out {
+        } else if self.sent().is_some() || our_offer_is_out || self.owed.is_some() {
             Some(Refused::Pending)
         } else {
             None
@@ -346,11 +359,12 @@ impl Live {
     /// Ends the session at once and tells the other side by a BYE that nobody waits for.
     pub(super) fn end_with_bye(
         mut self: Box<Self>,
-        session: &Session,
+        session: &mut Session,
         now: Instant,
         wire: &mut Wire,
         why: EndReason,
     ) -> Stage {
+        self.acknowledge(session, wire, None);
         self.abandon(now, wire);
         self.refuse_theirs(now, wire);
         wire.bye(now, session.flow, &mut self.dialog, Vec::new(), None);

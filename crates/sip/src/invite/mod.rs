@@ -4,11 +4,13 @@
 //! stage. Sessions send through [`Wire`] and tell what happened as `SessionEvent`.
 
 mod answer;
+mod aside;
 mod courtesy;
 mod incoming;
 mod leaving;
 mod live;
 mod outgoing;
+mod refer;
 mod reinvite;
 mod session_timer;
 
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
+use crate::invite::aside::Asides;
 use crate::invite::incoming::Incoming;
 use crate::invite::leaving::Leaving;
 use crate::invite::live::Live;
@@ -42,6 +45,7 @@ pub(crate) struct Session {
     /// User part of our Contact.
     user: Text,
     stage: Stage,
+    asides: Asides,
     alarms: [Option<TimerId>; Alarm::COUNT],
 }
 
@@ -74,10 +78,36 @@ pub(crate) enum Alarm {
     FlowLost,
     /// The cancelled INVITE was not answered (RFC 3261 §9.1).
     CancelOver,
+    /// The layer above did not answer a request.
+    Unanswered,
 }
 
 impl Alarm {
-    const COUNT: usize = 6;
+    const COUNT: usize = 7;
+}
+
+/// Where a session stands, for who wants to take its place (RFC 3891 §3).
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Standing {
+    /// Their INVITE waits for our answer.
+    Ringing,
+    /// Our INVITE waits for theirs.
+    Early,
+    Confirmed,
+    /// BYE is sent.
+    Over,
+}
+
+impl Stage {
+    /// The dialog that requests of ours go through; of several early ones, the first.
+    fn dialog(&mut self) -> Option<&mut Dialog> {
+        match self {
+            Self::Incoming(stage) => Some(&mut stage.dialog),
+            Self::Outgoing(stage) => stage.forks.first_mut(),
+            Self::Live(stage) => Some(&mut stage.dialog),
+            Self::Leaving(_) | Self::Gone => None,
+        }
+    }
 }
 
 impl Session {
@@ -115,6 +145,7 @@ impl Session {
             token,
             user,
             stage,
+            asides: Asides::default(),
             alarms: [None; Alarm::COUNT],
         }
     }
@@ -126,13 +157,28 @@ impl Session {
     /// Tells whether a request with this Call-ID and From tag belongs to one of our dialogs (RFC 3261 §12.2.2).
     pub(crate) fn is_with(&self, request: &Request) -> bool {
         let tag = request.from().ok().and_then(|from| from.tag());
-        let (call_id, tag) = (request.call_id(), tag.unwrap_or_default());
+        let tag = tag.unwrap_or_default();
+        request
+            .call_id()
+            .is_some_and(|call_id| self.has_dialog(call_id, &tag))
+    }
+
+    pub(crate) fn has_dialog(&self, call_id: &Text, tag: &str) -> bool {
         match &self.stage {
-            Stage::Incoming(stage) => stage.dialog.is_with(call_id, &tag),
-            Stage::Outgoing(stage) => stage.forks.iter().any(|fork| fork.is_with(call_id, &tag)),
-            Stage::Live(stage) => stage.dialog.is_with(call_id, &tag),
-            Stage::Leaving(stage) => stage.dialog.is_with(call_id, &tag),
+            Stage::Incoming(stage) => stage.dialog.is_with(call_id, tag),
+            Stage::Outgoing(stage) => stage.forks.iter().any(|fork| fork.is_with(call_id, tag)),
+            Stage::Live(stage) => stage.dialog.is_with(call_id, tag),
+            Stage::Leaving(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Gone => false,
+        }
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        match &self.stage {
+            Stage::Incoming(_) => Standing::Ringing,
+            Stage::Outgoing(_) => Standing::Early,
+            Stage::Live(_) => Standing::Confirmed,
+            Stage::Leaving(_) | Stage::Gone => Standing::Over,
         }
     }
 
@@ -146,10 +192,26 @@ impl Session {
         }
     }
 
+    /// Tells whether this 2xx waits for our answer to its offer, and so for its ACK.
+    pub(crate) fn owes_ack(&self, transaction: TransactionId, tag: &str) -> bool {
+        matches!(&self.stage, Stage::Live(stage) if stage.owes_ack(transaction, tag))
+    }
+
     // --- what can happen ---
 
     /// The layer above wants something.
     pub(crate) fn command(&mut self, now: Instant, wire: &mut Wire, command: Command) {
+        if matches!(
+            command,
+            Command::RespondInDialog { .. }
+                | Command::RequestInDialog { .. }
+                | Command::Notify { .. }
+        ) {
+            let mut stage = self.take();
+            self.aside(now, wire, stage.dialog(), command);
+            self.stage = stage;
+            return;
+        }
         self.stage = match self.take() {
             Stage::Incoming(stage) => stage.command(self, now, wire, command),
             Stage::Outgoing(stage) => stage.command(self, now, wire, command),
@@ -197,6 +259,10 @@ impl Session {
         transaction: TransactionId,
         response: Response,
     ) {
+        if self.is_aside(transaction) {
+            self.aside_answered(now, wire, transaction, Ok(response));
+            return;
+        }
         self.stage = match self.take() {
             Stage::Outgoing(stage) => stage.answered(self, now, wire, response),
             Stage::Live(stage) => stage.answered(self, now, wire, transaction, response),
@@ -213,6 +279,13 @@ impl Session {
         transaction: TransactionId,
         status: Status,
     ) {
+        if self.is_aside(transaction) {
+            self.aside_answered(now, wire, transaction, Err(status));
+            return;
+        }
+        if self.aside_lost(transaction) {
+            return;
+        }
         self.stage = match self.take() {
             Stage::Incoming(stage) if stage.transaction == transaction => {
                 let why = EndReason::TransportLost;
@@ -233,6 +306,10 @@ impl Session {
     pub(crate) fn due(&mut self, now: Instant, wire: &mut Wire, alarm: Alarm) {
         if let Some(place) = self.alarms.get_mut(alarm as usize) {
             *place = None;
+        }
+        if alarm == Alarm::Unanswered {
+            self.aside_due(now, wire);
+            return;
         }
         self.stage = match (self.take(), alarm) {
             (Stage::Live(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
@@ -309,8 +386,14 @@ impl Session {
         matches!(self.alarms.get(alarm as usize), Some(Some(_)))
     }
 
-    /// Stops all timers, when the session is gone.
-    pub(crate) fn disarm_all(&mut self, wire: &mut Wire) {
+    /// The session is gone: nothing of it stays behind.
+    pub(crate) fn close(&mut self, now: Instant, wire: &mut Wire) {
+        self.close_asides(now, wire);
+        self.disarm_all(wire);
+    }
+
+    /// Stops all timers.
+    fn disarm_all(&mut self, wire: &mut Wire) {
         for timer in self.alarms.iter_mut().filter_map(Option::take) {
             wire.wheel.cancel(timer);
         }
@@ -324,7 +407,7 @@ impl Session {
         mut dialog: Dialog,
         headers: Vec<Header>,
     ) -> Stage {
-        self.disarm_all(wire);
+        self.close(now, wire);
         let transaction = wire.bye(now, self.flow, &mut dialog, headers, Some(self.id));
         Stage::Leaving(Box::new(Leaving {
             dialog,
@@ -346,7 +429,7 @@ fn sdp(headers: &Headers, body: &Bytes) -> Option<Bytes> {
 }
 
 /// Puts a session description into a message.
-fn put_sdp(headers: &mut Headers, body: &mut Bytes, sdp: Option<Bytes>) {
+pub(crate) fn put_sdp(headers: &mut Headers, body: &mut Bytes, sdp: Option<Bytes>) {
     if let Some(sdp) = sdp {
         headers.set(Name::ContentType, Text::from_static("application/sdp"));
         *body = sdp;

@@ -189,7 +189,11 @@ impl Outgoing {
         {
             dialog.continue_from(fork);
         }
-        wire.acknowledge(session.flow, self.transaction, &dialog, number);
+        let sdp = sdp(&response.headers, &response.body);
+        let offered = sdp.is_some() && !self.offered(wire);
+        if !offered || !matches!(self.end, End::No(_)) {
+            wire.acknowledge(session.flow, self.transaction, &dialog, number, None);
+        }
         match self.end {
             End::Wanted(headers) | End::Sent(headers) => {
                 // RFC 3261 §9.1, §15: CANCEL came too late.
@@ -205,12 +209,12 @@ impl Outgoing {
                 if let Some(seconds) = session_timer::granted(&response) {
                     session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
                 }
-                let event = SessionEvent::Answered {
-                    sdp: sdp(&response.headers, &response.body),
-                    response,
-                };
-                session.tell(wire, event);
-                Stage::Live(Box::new(Live::new(dialog, true)))
+                session.tell(wire, SessionEvent::Answered { sdp, response });
+                let mut live = Live::new(dialog, true);
+                if offered {
+                    live.owe(session, now, wire, self.transaction, number);
+                }
+                Stage::Live(Box::new(live))
             }
         }
     }
@@ -270,9 +274,21 @@ impl Outgoing {
                 Stage::Outgoing(self)
             }
             _ => {
-                courtesy::serve(session, fork, now, wire, &request, flow);
+                courtesy::serve(session, fork, now, wire, request, flow);
                 Stage::Outgoing(self)
             }
+        }
+    }
+
+    /// Tells whether our INVITE made an offer.
+    fn offered(&self, wire: &Wire) -> bool {
+        match wire
+            .transactions
+            .get(self.transaction)
+            .map(|found| &found.machine)
+        {
+            Some(Machine::ClientInvite(_, sent)) => courtesy::has_sdp(&sent.request),
+            _ => true,
         }
     }
 

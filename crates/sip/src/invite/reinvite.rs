@@ -1,4 +1,4 @@
-//! Our re-INVITE: RFC 3261 §14.1.
+//! Our re-INVITE or UPDATE: RFC 3261 §14.1, RFC 3311 §5.1.
 
 use std::time::{Duration, Instant};
 
@@ -15,13 +15,21 @@ use crate::{Method, Name, Response, Status, Text};
 /// Undocumented; chosen.
 const MAX_TRIES: u8 = 8;
 
-/// A re-INVITE of ours.
+/// A re-INVITE or UPDATE of ours.
 #[derive(Debug)]
 pub(super) struct Ours {
     sdp: Option<Bytes>,
+    method: Method,
     tries: u8,
     /// `None`: it waits for its turn, see `Alarm::Retry`.
     sent: Option<TransactionId>,
+}
+
+/// A 2xx to an INVITE of ours that made an offer: its ACK brings our answer (RFC 3261 §13.2.1).
+#[derive(Debug)]
+pub(super) struct Owed {
+    transaction: TransactionId,
+    number: u32,
 }
 
 impl Live {
@@ -35,6 +43,7 @@ impl Live {
         session: &mut Session,
         now: Instant,
         wire: &mut Wire,
+        method: Method,
         sdp: Option<Bytes>,
     ) {
         if self.ours.is_some() {
@@ -44,6 +53,7 @@ impl Live {
         }
         let ours = Ours {
             sdp,
+            method,
             tries: 0,
             sent: None,
         };
@@ -79,7 +89,7 @@ impl Live {
             session.tell(wire, SessionEvent::ReofferFailed { status });
             return;
         }
-        let mut request = self.dialog.request(Method::Invite);
+        let mut request = self.dialog.request(ours.method.clone());
         request.headers.push(Name::Contact, session.contact(wire));
         request.headers.push(Name::Allow, Text::from_static(ALLOW));
         put_sdp(&mut request.headers, &mut request.body, ours.sdp.clone());
@@ -115,10 +125,19 @@ impl Live {
         match response.status {
             Status(..=199) => Stage::Live(self),
             Status(200..=299) => {
-                self.ours = None;
+                let ours = self.ours.take();
+                let offered = ours.as_ref().is_none_or(|ours| ours.sdp.is_some());
                 self.dialog.refresh(response.contacts().ok());
-                let number = response.cseq().map_or(0, |cseq| cseq.number);
-                wire.acknowledge(session.flow, transaction, &self.dialog, number);
+                let sdp = sdp(&response.headers, &response.body);
+                if ours.is_none_or(|ours| ours.method == Method::Invite) {
+                    let number = response.cseq().map_or(0, |cseq| cseq.number);
+                    if sdp.is_some() && !offered {
+                        self.owe(session, now, wire, transaction, number);
+                    } else {
+                        let flow = session.flow;
+                        wire.acknowledge(flow, transaction, &self.dialog, number, None);
+                    }
+                }
                 // RFC 4028 §7.2: each refresh says anew how long the session lasts.
                 match session_timer::granted(&response) {
                     Some(seconds) => {
@@ -126,7 +145,6 @@ impl Live {
                     }
                     None => session.disarm(wire, Alarm::Expire),
                 }
-                let sdp = sdp(&response.headers, &response.body);
                 session.tell(wire, SessionEvent::Reanswered { sdp });
                 Stage::Live(self)
             }
@@ -157,6 +175,45 @@ impl Live {
                 session.tell(wire, SessionEvent::ReofferFailed { status });
                 Stage::Live(self)
             }
+        }
+    }
+
+    /// Keeps in mind that a 2xx waits for our answer.
+    pub(super) fn owe(
+        &mut self,
+        session: &mut Session,
+        now: Instant,
+        wire: &mut Wire,
+        transaction: TransactionId,
+        number: u32,
+    ) {
+        let patience = wire.patience();
+        session.arm(now, wire, Alarm::GiveUp, patience);
+        self.owed = Some(Owed {
+            transaction,
+            number,
+        });
+    }
+
+    pub(super) fn owes_ack(&self, transaction: TransactionId, tag: &str) -> bool {
+        let mut owed = self.owed.iter();
+        self.dialog.remote_tag == *tag && owed.any(|owed| owed.transaction == transaction)
+    }
+
+    /// Sends the ACK that a 2xx waits for.
+    pub(super) fn acknowledge(
+        &mut self,
+        session: &mut Session,
+        wire: &mut Wire,
+        sdp: Option<Bytes>,
+    ) {
+        if let Some(Owed {
+            transaction,
+            number,
+        }) = self.owed.take()
+        {
+            session.disarm(wire, Alarm::GiveUp);
+            wire.acknowledge(session.flow, transaction, &self.dialog, number, sdp);
         }
     }
 

@@ -80,6 +80,16 @@ impl Response {
         self.headers.cseq()
     }
 
+    /// Gives the Contacts of a 3xx, those of the highest `q` first (RFC 3261 §8.1.3.4); none where they cannot be read.
+    pub fn redirects(&self) -> Vec<NameAddr> {
+        let mut contacts = match self.contacts() {
+            Ok(Contacts::List(contacts)) => contacts,
+            _ => Vec::new(),
+        };
+        contacts.sort_by_key(|contact| std::cmp::Reverse(contact.q()));
+        contacts
+    }
+
     /// Reads all Contacts; none is an empty list.
     pub fn contacts(&self) -> Result<Contacts, HeaderError> {
         self.headers.contacts()

@@ -16,8 +16,8 @@ use crate::{Flow, Header, Method, Name, Request, Response, Status, Text};
 /// How often one request answers a challenge: the first, and once more when only the nonce was too old.
 const MOST_PROOFS: u8 = 2;
 
-/// Names a request outside of a dialog, ours or one that is held. The layer above chooses it; its top bits may say there
-/// whose it is.
+/// Names a request: outside of a dialog, ours or one that is held; or inside a session. The layer above chooses it, but
+/// for [`SessionEvent::Requested`](crate::SessionEvent::Requested); outside of a dialog its top bits may say whose it is.
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RequestId(pub u64);
 

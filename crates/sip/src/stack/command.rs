@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::invite::{Call, Session};
-use crate::stack::{Command, Event, Output, SessionId, Stack};
+use crate::stack::{Command, Event, Output, SessionEvent, SessionId, Stack};
 use crate::transaction::key::MergeKey;
 use crate::{Flow, Request, Status};
 
@@ -26,7 +26,7 @@ impl Stack {
                 terms,
                 contact_user,
             } => self.subscribe(now, subscription, &request, flow, terms, contact_user),
-            Command::Changed { .. } | Command::Notify { .. } | Command::Unsubscribe { .. } => {
+            Command::Changed { .. } | Command::Tell { .. } | Command::Unsubscribe { .. } => {
                 self.subscription_command(now, command);
             }
             Command::Accept {
@@ -56,9 +56,25 @@ impl Stack {
             Command::Ring { session, .. }
             | Command::Answer { session, .. }
             | Command::Refuse { session, .. }
+            | Command::Acknowledge { session, .. }
             | Command::Reinvite { session, .. }
+            | Command::Update { session, .. }
+            | Command::RespondInDialog { session, .. }
+            | Command::RequestInDialog { session, .. }
+            | Command::Notify { session, .. }
             | Command::Hangup { session, .. } => {
-                self.with(session, |session, wire| session.command(now, wire, command));
+                self.with(now, session, |session, wire| {
+                    session.command(now, wire, command)
+                });
+            }
+            Command::Find {
+                session,
+                request,
+                replaces,
+            } => {
+                let replaced = self.find(&replaces);
+                let event = SessionEvent::Found { request, replaced };
+                self.wire.tell(session, event);
             }
         }
     }

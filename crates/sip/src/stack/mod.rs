@@ -6,17 +6,20 @@
 mod ask;
 mod command;
 mod hold;
+mod in_dialog;
 mod receive;
+mod replace;
 mod subscribe;
 pub(crate) mod wire;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
 use crate::invite::Session;
+use crate::stack::replace::HandedOff;
 use crate::stack::wire::{Due, Told, Wire};
 use crate::subscription::{
     Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Subscriptions, Terms,
@@ -24,7 +27,9 @@ use crate::subscription::{
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{Seeded, Token};
 use crate::transaction::layer::{TransactionId, User};
-use crate::{Flow, FlowId, Header, Request, Response, Status, Text};
+use crate::{Flow, FlowId, Header, Method, Replaces, Request, Response, Status, Text};
+
+pub use in_dialog::{InDialog, Refer, Replaced};
 
 pub use crate::stack::ask::{Login, Outcome, Question, RequestId};
 
@@ -35,6 +40,8 @@ pub struct Stack {
     sessions: HashMap<SessionId, Session, Seeded>,
     by_token: HashMap<Token, SessionId, Seeded>,
     by_flow: BTreeSet<(u64, SessionId)>,
+    /// At most [`replace`]'s number.
+    handed_off: VecDeque<HandedOff>,
     asked: HashMap<RequestId, ask::Asked, Seeded>,
     held: HashMap<RequestId, hold::Held, Seeded>,
     subscriptions: Subscriptions,
@@ -50,6 +57,7 @@ impl Stack {
             sessions: HashMap::with_hasher(hasher),
             by_token: HashMap::with_hasher(hasher),
             by_flow: BTreeSet::new(),
+            handed_off: VecDeque::new(),
             asked: HashMap::with_hasher(hasher),
             held: HashMap::with_hasher(hasher),
             subscriptions: Subscriptions::new(hasher),
@@ -92,7 +100,7 @@ impl Stack {
     fn due(&mut self, now: Instant, due: Due) {
         match due {
             Due::Session(session, alarm) => {
-                self.with(session, |session, wire| session.due(now, wire, alarm));
+                self.with(now, session, |session, wire| session.due(now, wire, alarm));
             }
             Due::Transaction(transaction, timer) => {
                 self.drive(now, transaction, Happening::Fired(timer));
@@ -113,7 +121,7 @@ impl Stack {
         let of_flow = (flow.0, SessionId(0))..=(flow.0, SessionId(u64::MAX));
         let sessions: Vec<_> = self.by_flow.range(of_flow).map(|&(_, id)| id).collect();
         for session in sessions {
-            self.with(session, |session, wire| session.flow_closed(now, wire));
+            self.with(now, session, |session, wire| session.flow_closed(now, wire));
         }
     }
 
@@ -140,7 +148,7 @@ impl Stack {
         };
         match user {
             Some(User::Session(session)) => {
-                self.with(session, |session, wire| {
+                self.with(now, session, |session, wire| {
                     session.unanswered(now, wire, transaction, status);
                 });
             }
@@ -152,7 +160,12 @@ impl Stack {
     }
 
     /// Changes a session, and keeps the tables true. `false`: there is no such session.
-    fn with(&mut self, id: SessionId, change: impl FnOnce(&mut Session, &mut Wire)) -> bool {
+    fn with(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        change: impl FnOnce(&mut Session, &mut Wire),
+    ) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else {
             return false;
         };
@@ -160,7 +173,7 @@ impl Stack {
         change(session, &mut self.wire);
         let (after, is_gone, token) = (session.flow.id, session.is_gone(), session.token);
         if is_gone {
-            session.disarm_all(&mut self.wire);
+            session.close(now, &mut self.wire);
             self.sessions.remove(&id);
             self.by_token.remove(&token);
         }
@@ -344,7 +357,7 @@ pub enum Command {
         subscription: SubscriptionId,
     },
     /// Answers [`SubscriptionEvent::Wanted`].
-    Notify {
+    Tell {
         /// The subscription.
         subscription: SubscriptionId,
         /// What to tell.
@@ -388,7 +401,7 @@ pub enum Command {
         /// More headers.
         headers: Vec<Header>,
     },
-    /// Calls somebody.
+    /// Calls somebody. Without an offer of ours the answer brings one: [`Command::Acknowledge`].
     Invite {
         /// Number of the new session.
         session: SessionId,
@@ -405,12 +418,76 @@ pub enum Command {
         /// User part of the Contact.
         contact_user: Text,
     },
-    /// Changes an established session (RFC 3261 §14.1).
+    /// Acknowledges a 2xx that made an offer because our INVITE or re-INVITE had none (RFC 3261 §13.2.2.4).
+    Acknowledge {
+        /// The session.
+        session: SessionId,
+        /// Our answer.
+        sdp: Option<Bytes>,
+    },
+    /// Changes an established session (RFC 3261 §14.1). Without an offer of ours the answer brings one:
+    /// [`Command::Acknowledge`].
     Reinvite {
         /// The session.
         session: SessionId,
         /// Our offer.
         sdp: Option<Bytes>,
+    },
+    /// Changes a session by UPDATE where the other side takes it, early too; an established one by re-INVITE otherwise
+    /// (RFC 3311 §5.1).
+    Update {
+        /// The session.
+        session: SessionId,
+        /// Our offer.
+        sdp: Bytes,
+    },
+    /// Answers a [`SessionEvent::Requested`].
+    RespondInDialog {
+        /// The session.
+        session: SessionId,
+        /// Which.
+        request: RequestId,
+        /// 200 to 699. A 2xx to REFER sends a first NOTIFY, unless none is wanted (RFC 3515 §2.4.4).
+        status: Status,
+        /// Our answer to its offer.
+        sdp: Option<Bytes>,
+        /// More headers.
+        headers: Vec<Header>,
+    },
+    /// Sends INFO, MESSAGE or REFER inside the dialog; [`SessionEvent::Responded`] tells what came of it.
+    RequestInDialog {
+        /// The session.
+        session: SessionId,
+        /// The sender's own name for it.
+        request: RequestId,
+        /// What to send; other methods are refused with 405.
+        method: Method,
+        /// Its headers, Content-Type and Refer-To among them.
+        headers: Vec<Header>,
+        /// Its body.
+        body: Bytes,
+    },
+    /// Tells whoever sent REFER how far the referred request has come (RFC 3515 §2.4.5). A final status ends the
+    /// subscription.
+    Notify {
+        /// The session.
+        session: SessionId,
+        /// The REFER.
+        refer: RequestId,
+        /// Status of the last response.
+        status: Status,
+        /// Its reason phrase, when the default one will not do.
+        reason: Option<Text>,
+    },
+    /// Asks the shard of [`Replaces::shard`] which session that is; [`SessionEvent::Found`] goes to whoever asks, of
+    /// whatever shard.
+    Find {
+        /// Who asks.
+        session: SessionId,
+        /// Why: comes back in the answer.
+        request: RequestId,
+        /// The dialog.
+        replaces: Replaces,
     },
     /// Ends a session by whatever ends it in its state: BYE, CANCEL or 480.
     Hangup {
@@ -441,6 +518,9 @@ pub enum Event {
         request: Request,
         /// The flow it came on.
         flow: Flow,
+        /// The session that the INVITE wants to take the place of, which lives in this shard (RFC 3891 §3). Whether it
+        /// may is decided above.
+        replaces: Option<Replaced>,
     },
     /// What became of a [`Command::Ask`].
     Answer {
@@ -491,9 +571,10 @@ pub enum SessionEvent {
         /// The whole answer.
         response: Response,
     },
-    /// The first 2xx to our INVITE; its ACK is sent.
+    /// The first 2xx to our INVITE; its ACK is sent, or waits for [`Command::Acknowledge`] where the INVITE had no offer
+    /// and this has one.
     Answered {
-        /// Its body when it is a session description.
+        /// The session description: of its body, or the one that its early dialog answered with before.
         sdp: Option<Bytes>,
         /// The whole answer.
         response: Response,
@@ -520,12 +601,12 @@ pub enum SessionEvent {
         /// The offer; `None` asks for ours.
         sdp: Option<Bytes>,
     },
-    /// Our re-INVITE was answered.
+    /// Our re-INVITE or UPDATE was answered.
     Reanswered {
-        /// The answer.
+        /// The answer; where ours had no offer, an offer that waits for [`Command::Acknowledge`].
         sdp: Option<Bytes>,
     },
-    /// Our re-INVITE failed; the session goes on as it was.
+    /// Our re-INVITE or UPDATE failed; the session goes on as it was.
     ReofferFailed {
         /// Why.
         status: Status,
@@ -535,12 +616,39 @@ pub enum SessionEvent {
         /// Why.
         why: EndReason,
     },
-    /// An INFO came inside the dialog and is answered with 200 (RFC 6086 §4.2.2).
-    Info {
-        /// Value of its Content-Type.
-        content_type: Text,
-        /// Its body.
-        body: Bytes,
+    /// A request inside the dialog wants [`Command::RespondInDialog`] within 64*T1; else it is answered with 500.
+    Requested {
+        /// The stack's own name for it.
+        id: RequestId,
+        /// What it wants.
+        wants: InDialog,
+        /// The whole request.
+        request: Request,
+    },
+    /// A [`Command::RequestInDialog`] has its final answer.
+    Responded {
+        /// Which.
+        id: RequestId,
+        /// Its status: 408 when none came, 481, 503 or 405 when it could not be sent.
+        status: Status,
+        /// The whole answer, when there was one.
+        response: Option<Response>,
+    },
+    /// A NOTIFY tells how far a REFER of ours has come (RFC 3515 §2.4.5); it is answered with 200.
+    Notified {
+        /// The [`Command::RequestInDialog`] that sent the REFER.
+        refer: RequestId,
+        /// Status of the referred request, if the NOTIFY tells one.
+        status: Option<Status>,
+        /// Nothing more will be told.
+        last: bool,
+    },
+    /// The answer to [`Command::Find`].
+    Found {
+        /// What was asked.
+        request: RequestId,
+        /// `None`: there is no such session (any more).
+        replaced: Option<Replaced>,
     },
 }
 
@@ -552,11 +660,11 @@ pub enum EndReason {
         /// Value of its Reason header (RFC 3326 §2).
         reason: Option<Text>,
     },
-    /// Our 2xx was never acknowledged (RFC 3261 §13.3.1.4).
+    /// Our 2xx (RFC 3261 §13.3.1.4) or reliable provisional answer (RFC 3262 §3) was never acknowledged.
     NoAck,
     /// The flow is gone and nothing else leads to the other side.
     TransportLost,
-    /// A re-INVITE was answered 481 or 408, or never (RFC 3261 §14.1).
+    /// A request of ours inside the dialog was answered 481 or 408, or never (RFC 3261 §12.2.1.2, RFC 5057 §5.1).
     ReinviteTimeout481,
     /// The refresher did not refresh (RFC 4028 §10).
     SessionExpired,

@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
+use crate::stack::replace::Unreplaceable;
 use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
 use crate::transaction::Input as Happening;
@@ -66,13 +67,13 @@ impl Stack {
         }
         match (&request.method, token) {
             (Method::Ack, token) => self.ack(now, flow, &request, token.flatten()),
-            (Method::Cancel, _) => self.cancel(now, flow, &request),
+            (Method::Cancel, _) => self.cancel(now, flow, bytes, &request),
             (_, Some(token)) => self.in_dialog(now, flow, request, token),
-            (_, None) => self.out_of_dialog(now, flow, request),
+            (_, None) => self.out_of_dialog(now, flow, bytes, request),
         }
     }
 
-    fn out_of_dialog(&mut self, now: Instant, flow: Flow, request: Request) {
+    fn out_of_dialog(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: Request) {
         if request.method == Method::Invite {
             let Some(key) = ServerKey::of(&request) else {
                 return;
@@ -109,7 +110,22 @@ impl Stack {
             self.wire.reject(flow, &request, status, "");
             return;
         }
-        let event = Event::Request { request, flow };
+        let replaces = match self.replaced(&request) {
+            Ok(replaces) => replaces,
+            Err(Unreplaceable::Elsewhere(shard)) => {
+                self.hand_off_invite(now, shard, flow, bytes, &request);
+                return;
+            }
+            Err(Unreplaceable::Refused(status)) => {
+                self.wire.reject(flow, &request, status, "");
+                return;
+            }
+        };
+        let event = Event::Request {
+            request,
+            flow,
+            replaces,
+        };
         self.wire.outputs.push_back(Output::Event(event));
     }
 
@@ -121,7 +137,7 @@ impl Stack {
             return;
         }
         if let Some(session) = self.session_of(&request, token) {
-            self.with(session, |session, wire| {
+            self.with(now, session, |session, wire| {
                 session.request(now, wire, request, flow)
             });
         } else if let Some(id) = self.subscriptions.of(&request, token) {
@@ -150,14 +166,14 @@ impl Stack {
             return;
         }
         if let Some(session) = self.session_of(request, token) {
-            self.with(session, |session, wire| {
+            self.with(now, session, |session, wire| {
                 session.ack(now, wire, request, flow)
             });
         }
     }
 
     /// RFC 3261 §9.2.
-    fn cancel(&mut self, now: Instant, flow: Flow, request: &Request) {
+    fn cancel(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: &Request) {
         if let Some(transaction) =
             ServerKey::of(request).and_then(|key| self.wire.transactions.server(&key))
         {
@@ -168,6 +184,12 @@ impl Stack {
             .and_then(|key| self.wire.transactions.server(&key))
             .and_then(|id| self.wire.transactions.get(id));
         let Some(invite) = invite else {
+            if let Some(shard) = self.shard_of_invite(now, request) {
+                self.wire
+                    .outputs
+                    .push_back(Output::Handoff { shard, flow, bytes });
+                return;
+            }
             let status = Status::CALL_DOES_NOT_EXIST;
             self.wire.reject(flow, request, status, "");
             return;
@@ -184,7 +206,9 @@ impl Stack {
         self.wire.serve(now, request, flow, response);
         if let Some(session) = session {
             let reason = request.headers.get(&Name::Reason).cloned();
-            self.with(session, |session, wire| session.cancel(now, wire, reason));
+            self.with(now, session, |session, wire| {
+                session.cancel(now, wire, reason)
+            });
         }
     }
 
@@ -252,7 +276,7 @@ impl Stack {
         transaction: TransactionId,
         response: Response,
     ) {
-        self.with(session, |session, wire| {
+        self.with(now, session, |session, wire| {
             session.answered(now, wire, transaction, response);
         });
     }
@@ -279,14 +303,16 @@ impl Stack {
             self.wire.send(flow, ack);
             return;
         }
-        if let Some(session) = user
-            && self
-                .sessions
-                .get(&session)
-                .is_some_and(|session| session.awaits(transaction))
+        if let Some((id, session)) =
+            user.and_then(|id| self.sessions.get(&id).map(|session| (id, session)))
         {
-            self.deliver(now, session, transaction, response);
-            return;
+            if session.awaits(transaction) {
+                self.deliver(now, id, transaction, response);
+                return;
+            }
+            if session.owes_ack(transaction, &tag) {
+                return;
+            }
         }
         let number = response.cseq().map_or(0, |cseq| cseq.number);
         let (flow, in_dialog) = (found.flow, sent.in_dialog);
@@ -296,7 +322,8 @@ impl Stack {
         if sent.acks.len() >= MAX_FORKS {
             return;
         }
-        self.wire.acknowledge(flow, transaction, &dialog, number);
+        self.wire
+            .acknowledge(flow, transaction, &dialog, number, None);
         if !in_dialog {
             self.wire.bye(now, flow, &mut dialog, Vec::new(), None);
         }

@@ -51,7 +51,7 @@ impl Stack {
                 watched.changed(wire);
                 Fate::Stays
             }),
-            Command::Notify { subscription, news } => {
+            Command::Tell { subscription, news } => {
                 self.watch(subscription, |watched, wire| {
                     watched.notify(now, wire, news)
                 });

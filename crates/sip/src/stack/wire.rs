@@ -9,7 +9,7 @@ use rand_core::RngCore;
 use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
-use crate::invite::Alarm;
+use crate::invite::{Alarm, put_sdp};
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::subscription::{self, SubscriptionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
@@ -21,8 +21,7 @@ use crate::transaction::{
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transport};
 
 /// The methods that we take.
-pub(crate) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, MESSAGE, UPDATE, REGISTER, SUBSCRIBE, PUBLISH";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER, SUBSCRIBE, PUBLISH";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
@@ -313,8 +312,10 @@ impl Wire {
         transaction: TransactionId,
         dialog: &Dialog,
         number: u32,
+        sdp: Option<Bytes>,
     ) {
         let mut request = dialog.ack(number);
+        put_sdp(&mut request.headers, &mut request.body, sdp);
         let branch = self.draw();
         request.headers.push_front(Name::Via, via(&flow, branch));
         let bytes = request.write();

@@ -68,7 +68,7 @@ impl Farewell {
 /// What happens to a subscription.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub enum SubscriptionEvent {
-    /// A NOTIFY may go out: [`crate::Command::Notify`] must follow.
+    /// A NOTIFY may go out: [`crate::Command::Tell`] must follow.
     Wanted {
         /// How many NOTIFYs this subscription has sent.
         number: u32,

@@ -329,8 +329,9 @@ impl Subscription {
     /// Tells whether a request of the other side belongs here.
     pub(crate) fn is_with(&self, request: &Request) -> bool {
         let tag = request.from().ok().and_then(|from| from.tag());
-        self.dialog
-            .is_with(request.call_id(), &tag.unwrap_or_default())
+        request
+            .call_id()
+            .is_some_and(|id| self.dialog.is_with(id, &tag.unwrap_or_default()))
     }
 }
 

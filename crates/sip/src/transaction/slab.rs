@@ -17,6 +17,11 @@ impl Id {
         index: u32::MAX,
         generation: u32::MAX,
     };
+
+    /// Gives the id as one number.
+    pub(crate) fn number(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
 }
 
 #[derive(Debug)]

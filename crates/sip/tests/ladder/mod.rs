@@ -3,6 +3,7 @@
 //!
 //! `<` the peer sends, `>` the stack sends, `!` a command, `*` an event.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
-    Command, Config, Destination, Event, Flow, FlowId, Framing, Input, Message, Method, Name,
-    Outcome, Output, Request, Response, SessionEvent, SessionId, Stack, Status, SubscriptionEvent,
-    Text, Transport,
+    Command, Config, Destination, Event, Flow, FlowId, Framing, Header, InDialog, Input, Message,
+    Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId, Stack,
+    Status, SubscriptionEvent, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -26,6 +27,8 @@ pub struct Ladder {
     lines: Vec<String>,
     pub sent: Vec<Message>,
     pub asked: Vec<Request>,
+    /// Requests inside the dialog that wait for [`Ladder::respond`].
+    pub requested: VecDeque<RequestId>,
 }
 
 impl Ladder {
@@ -47,6 +50,7 @@ impl Ladder {
             lines: Vec::new(),
             sent: Vec::new(),
             asked: Vec::new(),
+            requested: VecDeque::new(),
         };
         ladder.handle(Input::Tick);
         ladder
@@ -65,6 +69,11 @@ impl Ladder {
         assert_eq!((self.stack.sessions(), self.stack.transactions()), (0, 0));
         assert_eq!(self.stack.subscriptions(), 0);
         assert_eq!(self.stack.poll_timeout(), None);
+    }
+
+    /// Begins a new transcript.
+    pub fn forget(&mut self) {
+        self.lines.clear();
     }
 
     /// Lets the time pass.
@@ -154,14 +163,35 @@ impl Ladder {
     }
 
     pub fn reinvite(&mut self) {
-        let session = SESSION;
+        let (session, sdp) = (SESSION, sdp());
+        self.command("reinvite", Command::Reinvite { session, sdp });
+    }
+
+    pub fn reinvite_without_offer(&mut self) {
+        let (session, sdp) = (SESSION, None);
+        self.command("reinvite", Command::Reinvite { session, sdp });
+    }
+
+    pub fn acknowledge(&mut self) {
+        let (session, sdp) = (SESSION, sdp());
+        self.command("acknowledge", Command::Acknowledge { session, sdp });
+    }
+
+    /// Answers the oldest request inside the dialog.
+    pub fn respond(&mut self, status: Status) -> RequestId {
+        let request = self.requested.pop_front().expect("a request came up");
+        let (session, sdp, headers) = (SESSION, None, Vec::new());
         self.command(
-            "reinvite",
-            Command::Reinvite {
+            &format!("respond {status}"),
+            Command::RespondInDialog {
                 session,
-                sdp: sdp(),
+                request,
+                status,
+                sdp,
+                headers,
             },
         );
+        request
     }
 
     pub fn hang_up(&mut self) {
@@ -170,6 +200,14 @@ impl Ladder {
     }
 
     pub fn invite(&mut self) {
+        self.invite_with(sdp(), Vec::new());
+    }
+
+    pub fn invite_without_offer(&mut self) {
+        self.invite_with(None, Vec::new());
+    }
+
+    pub fn invite_with(&mut self, sdp: Option<Bytes>, headers: Vec<Header>) {
         let to = Destination {
             flow: self.flow,
             uri: Text::from_static("sip:peer@192.0.2.9"),
@@ -180,8 +218,8 @@ impl Ladder {
             to,
             from: Text::from_static("<sip:us@example.com>"),
             to_value: Text::from_static("<sip:peer@example.com>"),
-            sdp: sdp(),
-            headers: Vec::new(),
+            sdp,
+            headers,
             contact_user: Text::from_static("us"),
         };
         self.command("invite", command);
@@ -287,8 +325,13 @@ impl Ladder {
                 }
                 Output::Event(event) => {
                     self.write("*", &told(&event));
-                    if let Event::Request { request, .. } = event {
-                        self.asked.push(request);
+                    match event {
+                        Event::Request { request, .. } => self.asked.push(request),
+                        Event::Session {
+                            event: SessionEvent::Requested { id, .. },
+                            ..
+                        } => self.requested.push_back(id),
+                        _ => {}
                     }
                 }
                 Output::Handoff { shard, .. } => self.write(">", &format!("to shard {shard}")),
@@ -376,7 +419,12 @@ fn summary(message: &Message) -> String {
 fn told(event: &Event) -> String {
     let with = |sdp: &Option<Bytes>| if sdp.is_some() { " +sdp" } else { "" };
     match event {
-        Event::Request { request, .. } => format!("Request {}", request.method),
+        Event::Request {
+            request, replaces, ..
+        } => match replaces {
+            Some(replaced) => format!("Request {} for {replaced:?}", request.method),
+            None => format!("Request {}", request.method),
+        },
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
         Event::Subscription { event, .. } => match event {
@@ -406,7 +454,26 @@ fn told(event: &Event) -> String {
             SessionEvent::Reanswered { sdp } => format!("Reanswered{}", with(sdp)),
             SessionEvent::ReofferFailed { status } => format!("ReofferFailed {}", status.0),
             SessionEvent::Ended { why } => format!("Ended {why:?}"),
-            SessionEvent::Info { content_type, .. } => format!("Info {content_type}"),
+            SessionEvent::Requested { wants, .. } => match wants {
+                InDialog::Refer(refer) => format!("Refer to {}", refer.to.uri),
+                InDialog::Info => "Info".into(),
+                InDialog::Message => "Message".into(),
+                InDialog::Offer { .. } => "Offer".into(),
+            },
+            SessionEvent::Responded { id, status, .. } => format!("Responded {} {status}", id.0),
+            SessionEvent::Notified {
+                refer,
+                status,
+                last,
+            } => {
+                let status = status.map_or(0, |status| status.0);
+                format!(
+                    "Notified {} {status}{}",
+                    refer.0,
+                    if *last { " last" } else { "" }
+                )
+            }
+            SessionEvent::Found { replaced, .. } => format!("Found {replaced:?}"),
         },
     }
 }

@@ -4,6 +4,7 @@
 //! reached. The first attempt that answers wins; the others are hung up at once, then the winner is joined with the
 //! caller: its description is read, the caller is answered like it, the two are bridged.
 
+mod flows;
 mod join;
 mod over;
 mod targets;
@@ -40,6 +41,8 @@ pub(crate) struct Dialing {
     room: usize,
     rang: bool,
     early: Option<Early>,
+    /// Where the device of an attempt is called next when its flow fails.
+    flows: Vec<(LegId, Place)>,
     /// The best refusal so far.
     refusal: Option<End>,
 }
@@ -145,6 +148,7 @@ impl Dialing {
             room: MAX_ATTEMPTS,
             rang: false,
             early: None,
+            flows: Vec::new(),
             refusal: None,
         })
     }
@@ -199,6 +203,9 @@ impl Dialing {
                     event: SessionEvent::Failed { status, response },
                 },
             ) => {
+                if self.flow_failed(ctx, leg, status, response.as_ref()) {
+                    return Step::Continue;
+                }
                 ctx.attempt_gone(leg, Some(status.0));
                 let source = if response.is_some() {
                     HangupSource::Callee

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use media::OfferOrAnswer;
 use sip::Status;
 
+use super::flows::keep_other_flows;
 use super::{CalleeState, Dialing, Early, EarlyStep, no_room};
 use crate::address::{custom_headers, from_value};
 use crate::context::Context;
@@ -111,6 +112,7 @@ impl Dialing {
                 continue;
             };
             let Some(place) = place.take() else { return };
+            keep_other_flows(&mut self.flows, id, &place);
             let (dial, target) = (&self.dial, &callee.target);
             let caller_id = target.caller_id.as_deref().or(dial.caller_id.as_deref());
             let name = target

@@ -5,6 +5,9 @@ pub mod cseq;
 mod name;
 pub mod name_addr;
 pub mod number;
+pub mod reason;
+pub mod refer_to;
+pub mod replaces;
 pub mod via;
 
 use std::fmt;
@@ -15,6 +18,9 @@ pub use contact::Contacts;
 pub use cseq::CSeq;
 pub use name::Name;
 pub use name_addr::NameAddr;
+pub use reason::Reason;
+pub use refer_to::ReferTo;
+pub use replaces::Replaces;
 pub use via::Via;
 
 /// One header line: its name and its value with folding removed (RFC 3261 §7.3.1).
