@@ -68,8 +68,9 @@ class Udp:
 
     def __init__(self, server):
         self.to = server.sip_address()
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
+        v6 = ":" in self.to[0]
+        self.socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("::1" if v6 else "127.0.0.1", 0))
 
     def send(self, data):
         self.socket.sendto(data, self.to)
@@ -127,6 +128,14 @@ def tls_context():
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     return context
+
+
+class Accepted(Tcp):
+    """A connection that the server opened."""
+
+    def __init__(self, stream):
+        self.socket, self.buffer, self.closed = stream, b"", False
+        self.name = "TLS" if isinstance(stream, ssl.SSLSocket) else "TCP"
 
 
 class Tls(Tcp):
@@ -231,7 +240,9 @@ class Agent:
         self.server, self.user, self.password = server, user, password
         self.domain = domain or server.domain
         self.wire = transport(server)
-        self.port = self.wire.socket.getsockname()[1]
+        host, self.port = self.wire.socket.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        self.host = "x.invalid" if isinstance(self.wire, WebSocket) else f"{host}:{self.port}"
         self.kept = []
         self.counts = {}
 
@@ -280,14 +291,12 @@ class Agent:
                            f"the final answer to {cseq}", timeout)
 
     def via(self, branch=None):
-        host = "x.invalid" if self.wire.name in ("WS", "WSS") else f"127.0.0.1:{self.port}"
-        return f"SIP/2.0/{self.wire.name} {host};branch={branch or 'z9hG4bK' + uuid.uuid4().hex};rport"
+        return f"SIP/2.0/{self.wire.name} {self.host};branch={branch or 'z9hG4bK' + uuid.uuid4().hex};rport"
 
     @property
     def contact(self):
-        host = "x.invalid" if self.wire.name in ("WS", "WSS") else f"127.0.0.1:{self.port}"
         kind = "" if self.wire.name == "UDP" else f";transport={self.wire.name.lower().replace('wss', 'ws')}"
-        return f"<sip:{self.user}@{host}{kind}>"
+        return f"<sip:{self.user}@{self.host}{kind}>"
 
     def text(self, method, uri, call_id, cseq, to, tag="", from_="", extra="", body="", branch=None, contact=None):
         """A well-formed request."""

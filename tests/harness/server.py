@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import pathlib
+import resource
 import signal
 import subprocess
 import tempfile
@@ -18,20 +19,22 @@ BINARY = pathlib.Path(os.environ.get("OFFHOOK_BIN", ROOT / "target" / "release" 
 class Server:
     """One `offhook dev --json` process; `ready` is its ready line."""
 
-    def __init__(self, data_dir=None, environment=None, sip="127.0.0.1:0"):
+    def __init__(self, data_dir=None, environment=None, sip="127.0.0.1:0", descriptors=None):
         self._own = tempfile.TemporaryDirectory(prefix="offhook-test-") if data_dir is None else None
         self.data_dir = pathlib.Path(data_dir or self._own.name)
         self.environment = dict(environment or {})
         self.sip = sip
+        self.descriptors = descriptors
         self.process = None
         self.ready = None
         self.log = []
 
     def start(self):
         command = [str(BINARY), "dev", "--json", "--data-dir", str(self.data_dir),
-                   "--http", "127.0.0.1:0", "--sip", self.sip]
+                   "--http", "127.0.0.1:0", *(["--sip", self.sip] if self.sip else [])]
+        limit = self.descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2))
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command, preexec_fn=limit or None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OFFHOOK_MEDIA__PORTS": "31000-31999", **self.environment})
         # A test that fails before it stops its server leaves no process behind.
         atexit.register(self.process.kill)
@@ -62,10 +65,10 @@ class Server:
     def domain(self):
         return self.ready["sip"]["domain"]
 
-    def sip_address(self, transport="udp"):
-        """(host, port) of the first listener of `transport`."""
-        host, port = self.ready["sip"][transport][0].rsplit(":", 1)
-        return host, int(port)
+    def sip_address(self, transport="udp", v6=False):
+        """(host, port) of the first listener of `transport`, or of its first one with an IPv6 address."""
+        host, port = next(a for a in self.ready["sip"][transport] if not v6 or a.startswith("[")).rsplit(":", 1)
+        return host.strip("[]"), int(port)
 
     @property
     def websocket(self):

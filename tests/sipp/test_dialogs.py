@@ -198,7 +198,7 @@ def _ok(fork):
 
 def test_in_dialog_requests_are_answered_and_old_ones_refused(pair):
     call, rings, _ = up(*pair)
-    for method, status in (("INFO", 200), ("OPTIONS", 200), ("UPDATE", 200), ("REFER", 405)):
+    for method, status in (("INFO", 200), ("OPTIONS", 200), ("UPDATE", 200), ("REFER", 400), ("PUBLISH", 405)):
         assert pair[0].final(call.call_id, call.request(method)).status == status, method
     assert pair[0].final(call.call_id, call.request("INFO", cseq=1)).status == 500
     assert call.bye() == 200

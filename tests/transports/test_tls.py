@@ -1,7 +1,6 @@
 """SIP over TLS and WSS: calls, certificates that change under open connections, peers that cannot shake hands (T09)."""
 
 import os
-import pathlib
 import shutil
 import socket
 import ssl
@@ -10,18 +9,9 @@ import time
 
 import pytest
 
-from harness import wait
+from harness import certificate, wait
 from harness.agent import Agent, SecureWebSocket, Tls, tls_context
 from harness.server import Server
-
-
-def certificate(folder, name):
-    """An ECDSA pair made by OpenSSL: (certificate, key)."""
-    cert, key = pathlib.Path(folder) / f"{name}.pem", pathlib.Path(folder) / f"{name}.key"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days",
-                    "30", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", key, "-out", cert],
-                   check=True, capture_output=True)
-    return cert, key
 
 
 def failed(server):
@@ -106,7 +96,7 @@ def test_t07_a_plain_peer_on_a_tls_port_is_closed_within_a_second(shared_server,
 
 
 def test_two_certificates_change_under_200_connections_and_none_is_lost(tmp_path):
-    first, second = (certificate(tmp_path, name) for name in ("first.example", "second.example"))
+    first, second = (certificate.make(tmp_path, name) for name in ("first.example", "second.example"))
     live = (tmp_path / "live.pem", tmp_path / "live.key")
 
     def put(pair):

@@ -1,44 +1,13 @@
 #!/usr/bin/env bash
 # Offhook beside kamailio and rtpengine in one run: REGISTER, refresh, OPTIONS and calls (CPU per operation, alternating
-# rounds, median), memory per binding, and relay CPU per packet.
-# usage: run-offhook.sh [part...]     parts: register memory relay (all)
-# knobs: OFFHOOK (binary) ROUNDS (9) USERS (10000) OPS (20000) MEMORY_USERS (100000) RELAY_CALLS (100) RELAY_SECONDS (10) DURABILITY (power)
+# rounds, median), memory per binding, relay CPU per packet, and many connections (run-connections.sh).
+# usage: run-offhook.sh [part...]     parts: register memory relay connections (all)
+# knobs: OFFHOOK (binary) ROUNDS (9) USERS (10000) OPS (20000) MEMORY_USERS (100000) RELAY_CALLS (100) RELAY_SECONDS (10) DURABILITY (power) CONNECTIONS (10000)
 . "$(dirname "$0")/lib.sh"
 OFFHOOK=${OFFHOOK:-$HERE/../../target/release/offhook}
 ROUNDS=${ROUNDS:-9} USERS=${USERS:-10000} OPS=${OPS:-20000} MEMORY_USERS=${MEMORY_USERS:-100000}
 RELAY_CALLS=${RELAY_CALLS:-100} RELAY_SECONDS=${RELAY_SECONDS:-10} DURABILITY=${DURABILITY:-power}
-SUT=$BENCH_IP:16160 SUT_HTTP=$BENCH_IP:16161
-[ $# -gt 0 ] || set -- register memory relay
-
-offhook_start() { # users: a fresh data directory with that many endpoints; sets SUT_PID
-  local data=$BENCH_DIR/offhook-$1
-  rm -rf "$data"
-  OFFHOOK_SIP__DOMAINS=$DOMAIN OFFHOOK_STORE__DURABILITY=$DURABILITY OFFHOOK_LOG=warn OFFHOOK_MEDIA__PORTS=20000-59999 OFFHOOK_LIMITS__CALLS=20000 OFFHOOK_LIMITS__TRANSACTIONS=2000000 \
-    "$OFFHOOK" dev --json --data-dir "$data" --http "$SUT_HTTP" --sip "$SUT" >"$BENCH_DIR/offhook.ready" 2>"$BENCH_DIR/offhook.log" &
-  SUT_PID=$!
-  PIDS+=("$SUT_PID")
-  local i; for i in $(seq 100); do [ -s "$BENCH_DIR/offhook.ready" ] && break; kill -0 "$SUT_PID" 2>/dev/null || { tail -5 "$BENCH_DIR/offhook.log"; return 1; }; sleep 0.1; done
-  python3 - "$BENCH_DIR/offhook.ready" "$1" <<'P' || return 1
-import http.client, json, sys, threading
-ready, count = json.load(open(sys.argv[1])), int(sys.argv[2])
-host = ready["api"]["base_url"].split("//")[1]
-headers = {"X-Auth-ID": ready["api"]["auth_id"], "X-Auth-Token": ready["api"]["auth_token"], "Content-Type": "application/json"}
-failures = []
-path = f"/api/v1/Account/{ready['api']['auth_id']}/Endpoint/"
-def create(first):
-    connection = http.client.HTTPConnection(host)
-    for n in range(first, count, 32):
-        connection.request("POST", path, json.dumps({"username": f"u{n:07d}", "password": f"pw{n:07d}"}), headers)
-        answer = connection.getresponse()
-        body = answer.read()
-        if answer.status != 201:
-            failures.append(f"{answer.status} {body[:200]}")
-            return
-threads = [threading.Thread(target=create, args=(k,)) for k in range(32)]
-[t.start() for t in threads]; [t.join() for t in threads]
-sys.exit(failures[0] if failures else 0)
-P
-}
+[ $# -gt 0 ] || set -- register memory relay connections
 
 for part in "$@"; do case $part in
   register)
@@ -77,4 +46,6 @@ print(f"relay: cpu us/call offhook {statistics.median(ours):.0f}, kamailio+rtpen
       f"ratio median {statistics.median(a / b for a, b in zip(ours, theirs)):.2f}")
 P
     rm -f "$BENCH_DIR/relay.jsonl" ;;
+  connections)
+    ROUNDS=$((ROUNDS < 3 ? ROUNDS : 3)) OFFHOOK=$OFFHOOK SIPLOAD=$SIPLOAD bash "$HERE/run-connections.sh" "${CONNECTIONS:-10000}" ;;
 esac; done

@@ -11,8 +11,8 @@ use anyhow::{Context, bail, ensure};
 /// What is measured, and how thoroughly.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Parts to measure: register (and refresh, options, invite), memory, relay; all without any
-    #[arg(value_parser = ["register", "memory", "relay"])]
+    /// Parts to measure: register (and refresh, options, invite), memory, relay, connections; all without any
+    #[arg(value_parser = ["register", "memory", "relay", "connections"])]
     parts: Vec<String>,
     /// Alternating rounds for each figure; 9 for a verdict, 3 for a look
     #[arg(long, default_value_t = 9)]
@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Bindings in the memory part
     #[arg(long, default_value_t = 100_000)]
     memory_users: u32,
+    /// Connections of each kind in the connections part
+    #[arg(long, default_value_t = 10_000)]
+    connections: u32,
     /// store.durability of the server under test: power or process
     #[arg(long, default_value = "power", value_parser = ["power", "process"])]
     durability: String,
@@ -60,6 +63,8 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
             "--release",
             "--manifest-path",
             "tools/sipload/Cargo.toml",
+            "--features",
+            "tls",
         ],
     )?;
     let status = Command::new("bash")
@@ -69,6 +74,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         .env("USERS", arguments.users.to_string())
         .env("OPS", arguments.operations.to_string())
         .env("MEMORY_USERS", arguments.memory_users.to_string())
+        .env("CONNECTIONS", arguments.connections.to_string())
         .env("DURABILITY", &arguments.durability)
         .status()
         .context("bash")?;

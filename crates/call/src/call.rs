@@ -282,7 +282,8 @@ impl Call {
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
             SessionEvent::Requested { id, wants, .. } => self.ctx.asked(leg, id, &wants),
-            SessionEvent::Responded { .. }
+            SessionEvent::Acknowledged { .. }
+            | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. }
             | SessionEvent::Found { .. } => {}
             SessionEvent::Confirmed { sdp } => {

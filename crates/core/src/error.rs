@@ -13,7 +13,7 @@ pub enum Error {
     /// There is no such thing, or it belongs to somebody else: the two are not told apart.
     #[error("{what} not found")]
     NotFound {
-        /// `account`, `domain`, `application`, `endpoint` or `call`.
+        /// `account`, `domain`, `application`, `endpoint`, `call`, `trunk` or `number`.
         what: &'static str,
     },
     /// A field is missing or does not hold what it must.
@@ -78,6 +78,9 @@ pub enum Barred {
     /// The account has as many domains as it may.
     #[error("limit of domains reached")]
     DomainLimit,
+    /// The account has as many trunks as it may.
+    #[error("limit of trunks reached")]
+    TrunkLimit,
     /// The account is switched off.
     #[error("account disabled")]
     AccountDisabled,

@@ -1,8 +1,10 @@
 //! The ways down to the machines that the server owns: the stacks and the media plane.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sip::{Flow, Text, Transport};
 use tokio::sync::mpsc;
 
 /// The receiver is gone or its queue is full; the command is lost and its sender decides what that means.
@@ -15,6 +17,8 @@ pub struct Closed;
 pub struct Signalling {
     /// One inbox per shard, in the order of their numbers.
     pub shards: Vec<mpsc::Sender<sip::Input>>,
+    /// What opens connections to peers that did not open one.
+    pub dialer: Dialer,
 }
 
 impl Signalling {
@@ -33,6 +37,47 @@ impl Signalling {
             .send(sip::Input::Command(command))
             .await
             .map_err(|_| Closed)
+    }
+}
+
+/// A connection that is wanted, to a peer that did not open it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Dial {
+    /// TCP or TLS; WebSockets are opened by clients only (RFC 7118 §5).
+    pub transport: Transport,
+    /// The peer.
+    pub remote: SocketAddr,
+    /// The host that the URI named before it was resolved: under TLS the peer's certificate must be for it (RFC 5922 §7.2). An
+    /// IP address is as good as a name when the certificate has it.
+    pub host: Text,
+}
+
+/// The way to new connections. It never waits: the flow can be used at once. What is sent on it waits, within the bounds
+/// of every connection, until the connection is there; if it never is, the stacks are told that the flow is gone, and its
+/// transactions end as on any lost connection (503). The same wish finds the connection that is open (RFC 5923 §8.1).
+#[derive(Clone)]
+pub struct Dialer(Arc<dyn Fn(Dial) -> Option<Flow> + Send + Sync>);
+
+impl Dialer {
+    /// Wraps what opens connections; it answers nothing when a limit is reached or the transport is none that it can open.
+    pub fn new(dial: impl Fn(Dial) -> Option<Flow> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(dial))
+    }
+
+    /// Opens none.
+    pub fn none() -> Self {
+        Self::new(|_| None)
+    }
+
+    /// The flow to a peer, open or about to be.
+    pub fn dial(&self, dial: Dial) -> Option<Flow> {
+        (self.0)(dial)
+    }
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Dialer")
     }
 }
 

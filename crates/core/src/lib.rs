@@ -16,6 +16,7 @@ pub mod requests;
 mod sender;
 pub mod settings;
 mod start;
+mod trunks;
 mod uas;
 
 pub use calls::Calls;
@@ -26,20 +27,23 @@ pub use clock::Clock;
 pub use directory::{
     AccountChange, ApplicationChange, ApplicationFilter, CallFilter, Directory, EndpointChange,
     EndpointFilter, EndpointView, Host, Key, Listed, NewAccount, NewApplication, NewEndpoint,
-    Orphans, Page, PolicyChange, PolicyOf, PolicyView, Subscriber,
+    NewNumbers, NumberChange, NumberFilter, Orphans, Page, PolicyChange, PolicyOf, PolicyView,
+    Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
 pub use events::Events;
 pub use guard::{Abuse, Guard, Offence};
-pub use handles::{Closed, MediaHandle, Signalling};
+pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use messages::{MessageFacts, Messages};
 pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;
+pub use trunks::{Health, Registration, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::{
     Account, Application, ApplicationKind, Binding, CallDirection, CallRow, Domain, DomainKind,
-    Endpoint, Flavor, HttpMethod, Id, Permissions, Policy, Ring, Secret,
+    Endpoint, Flavor, HttpMethod, Id, Login, Number, Permissions, Policy, Ring, Route, Secret,
+    Transport, Trunk,
 };

@@ -12,6 +12,7 @@ use crate::calls::{Calls, Parts};
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Location, Registrar};
 use crate::sender::Senders;
+use crate::trunks::TrunkStates;
 use crate::{
     Clock, Dialects, Directory, Error, Events, Guard, MediaHandle, Messages, Requests, Settings,
     Signalling, Uas,
@@ -36,6 +37,8 @@ pub struct Core {
     pub messages: Messages,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
+    /// What is known of trunks.
+    pub trunks: TrunkStates,
     /// Who is not answered.
     pub guard: Guard,
     /// Requests of ours whose answers tasks wait for.
@@ -156,6 +159,7 @@ impl Core {
             events,
             messages,
             uas,
+            trunks: TrunkStates::default(),
             guard,
             requests,
             settings,
@@ -181,6 +185,12 @@ impl Core {
     /// Removes the bindings of a stream connection that is gone.
     pub fn flow_closed(&self, flow: FlowId) {
         self.registrar.flow_closed(flow);
+    }
+
+    /// Whether a stream connection is one that a phone is reached by: it has a live binding.
+    pub fn flow_in_use(&self, flow: FlowId) -> bool {
+        let now = self.clock.now().wall;
+        self.registrar.location().is_bound_to(flow, now)
     }
 
     /// Counts the endpoints that have bindings, those that just expired included.

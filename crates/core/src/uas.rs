@@ -6,7 +6,7 @@ use std::sync::Arc;
 use call::Now;
 use sip::{
     Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, SubscriptionId,
-    Terms,
+    Terms, Transport,
 };
 
 use crate::events::ALLOW_EVENTS;
@@ -14,10 +14,17 @@ use crate::registrar::Authenticator;
 use crate::{Calls, Directory, Events, Guard, Messages, Offence, Registrar, Settings};
 
 /// Methods that are served, in or outside of a dialog.
-const ALLOW: &str =
-    "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, MESSAGE, SUBSCRIBE, PUBLISH";
-/// Extensions that a client may require (RFC 4028, RFC 3327, RFC 5626, RFC 5627).
-const SUPPORTED: &[&str] = &["timer", "path", "outbound", "gruu"];
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
+/// Extensions that a client may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488, RFC 3327, RFC 5626, RFC 5627).
+const SUPPORTED: &[&str] = &[
+    "100rel",
+    "timer",
+    "replaces",
+    "norefersub",
+    "path",
+    "outbound",
+    "gruu",
+];
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
@@ -64,7 +71,7 @@ impl Uas {
         if self.is_unheard(now, &request, flow) {
             return Decision::Silence;
         }
-        if let Some(refusal) = self.inspect(shard, &request) {
+        if let Some(refusal) = self.inspect(shard, &request, flow) {
             return Decision::Reply(refusal);
         }
         match request.method {
@@ -122,7 +129,7 @@ impl Uas {
     }
 
     /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).
-    fn inspect(&self, shard: u8, request: &Request) -> Option<Response> {
+    fn inspect(&self, shard: u8, request: &Request, flow: Flow) -> Option<Response> {
         if request.method.is_unknown() {
             return Some(self.not_allowed(shard, request));
         }
@@ -134,7 +141,10 @@ impl Uas {
             Err(_) => return Some(self.respond(shard, request, Status::BAD_REQUEST)),
         };
         let served = match scheme {
-            Scheme::Sip | Scheme::Sips => true,
+            Scheme::Sip => true,
+            // RFC 3261 §19.1: sips asks for TLS on every hop. Where a proxy before us ends it, the rest may be a plain
+            // stream; datagrams are never under it.
+            Scheme::Sips => flow.transport != Transport::Udp,
             Scheme::Tel => request.method == Method::Invite,
             Scheme::Other(_) => false,
         };

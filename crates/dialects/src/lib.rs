@@ -130,6 +130,19 @@ mod tests {
             },
             Error::NotFound { what: "endpoint" },
             Error::NotFound { what: "call" },
+            Error::NotFound { what: "trunk" },
+            Error::NotFound { what: "number" },
+            Error::Invalid {
+                field: "trunk_name",
+                why: Why::Missing,
+            },
+            Error::Conflict {
+                what: "number",
+                value: "15550100".into(),
+            },
+            Error::Forbidden {
+                why: Barred::TrunkLimit,
+            },
             Error::Invalid {
                 field: "application",
                 why: Why::NotValid("unknown".into()),
@@ -168,7 +181,7 @@ mod tests {
                 | Error::Conflict { .. }
                 | Error::Unauthorized => {}
                 Error::Forbidden {
-                    why: Barred::DomainLimit | Barred::AccountDisabled,
+                    why: Barred::DomainLimit | Barred::TrunkLimit | Barred::AccountDisabled,
                 } => {}
                 Error::TooMany { .. } | Error::Unavailable { .. } | Error::Internal { .. } => {}
             }

@@ -28,6 +28,7 @@ tcp = ["127.0.0.1:5060"]
 tls = []
 ws = []
 wss = []
+origins = []
 domains = ["offhook.localhost"]
 aliases = ["phone.plivo.com", "sip.vobiz.ai", "registrar.vobiz.ai"]
 app_domain = ""
@@ -47,6 +48,19 @@ refused_user_agents = "VaxSIPUserAgent|Ozeki"
 [tls]
 certificate = ""
 key = ""
+authorities = ""
+
+[acme]
+names = []
+directory = "https://acme-v02.api.letsencrypt.org/directory"
+terms_agreed = false
+contact = ""
+listen = "0.0.0.0:80"
+authorities = ""
+
+[proxies]
+announcing = []
+forwarding = []
 
 [media]
 ip = "127.0.0.1"
@@ -112,6 +126,10 @@ pub struct Config {
     /// See the section.
     pub tls: Tls,
     /// See the section.
+    pub acme: Acme,
+    /// See the section.
+    pub proxies: Proxies,
+    /// See the section.
     pub media: Media,
     /// See the section.
     pub store: Store,
@@ -156,6 +174,9 @@ pub struct Sip {
     pub ws: Vec<SocketAddr>,
     /// Addresses that serve SIP over WebSocket under TLS, at any path: what a page that came by HTTPS may connect to.
     pub wss: Vec<SocketAddr>,
+    /// Origins of the web pages that may open WebSockets, such as `https://phone.example.com`; a page of another origin is
+    /// answered 403. Empty: all. Clients that are no browsers name none, and may connect in any case.
+    pub origins: Vec<String>,
     /// The first entry is the installation's own SIP domain, which the first account gets; it is stored with that account
     /// and names the digest realm. Further entries are aliases, in addition to `sip.aliases`.
     pub domains: Vec<String>,
@@ -220,6 +241,42 @@ pub struct Tls {
     pub certificate: String,
     /// A PEM file with the private key; ECDSA P-256 costs the least.
     pub key: String,
+    /// A PEM file with authorities that may sign the certificates of peers which this server connects to (trunks), beside
+    /// those that browsers trust.
+    pub authorities: String,
+}
+
+/// A certificate for `sip.tls` and `sip.wss` from an authority that speaks ACME, such as Let's Encrypt: ordered at the first
+/// start, renewed at two thirds of its life, kept in the folder `acme` beside the database. Until it is there a self-signed one
+/// is shown.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Acme {
+    /// Public DNS names of this server. Empty: no certificate is ordered.
+    pub names: Vec<String>,
+    /// URL of the authority's directory.
+    pub directory: String,
+    /// Whether you agree to the authority's terms of service; nothing is ordered without.
+    pub terms_agreed: bool,
+    /// How the authority reaches you, such as `mailto:admin@example.com`. Empty: not at all.
+    pub contact: String,
+    /// Where the authority's challenges (http-01) are answered; it comes to port 80 of each name. Nothing else is served here.
+    pub listen: SocketAddr,
+    /// A PEM file with the authority of the directory's own web certificate. Empty: those that this system trusts.
+    pub authorities: String,
+}
+
+/// Load balancers in front of this server, and how they tell for whom they speak. The client's address that they name is
+/// the one that limits, logs and bindings go by. Networks in CIDR notation; name only proxies of your own.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxies {
+    /// TCP connections from here, to any listener, have to begin with a header of the PROXY protocol, version 2 (before TLS);
+    /// without it they are closed. From anywhere else such a header is an error.
+    pub announcing: Vec<IpNet>,
+    /// HTTP requests from here (REST, and WebSockets as they are opened) are of the client that `X-Forwarded-For` names:
+    /// the last address of it that is not in this list. From anywhere else that header is not looked at.
+    pub forwarding: Vec<IpNet>,
 }
 
 /// The media relay.
@@ -454,6 +511,21 @@ impl Config {
                 "tls.key",
                 "a certificate and its key belong together: name both files, or neither",
             );
+        }
+        if !self.acme.names.is_empty() {
+            if !self.tls.certificate.is_empty() {
+                return wrong("acme.names", "tls.certificate names a certificate already");
+            }
+            if !self.acme.terms_agreed {
+                return wrong(
+                    "acme.terms_agreed",
+                    "the authority makes no certificate unless its terms are agreed to",
+                );
+            }
+            if let Some(name) = self.acme.names.iter().find(|name| !is_host(name)) {
+                let why = format!("`{name}` is no host name");
+                return wrong("acme.names", &why);
+            }
         }
         let expires = &self.sip;
         if !(expires.min_expires <= expires.default_expires

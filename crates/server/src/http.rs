@@ -23,7 +23,7 @@ use offhook_core::Core;
 use serde::Serialize;
 use sip::{Flow, Transport};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
 
 use crate::net::connections::Admission;
@@ -32,6 +32,9 @@ use crate::net::streams::Streams;
 use crate::net::tls::Tls;
 use crate::net::ws;
 use crate::ready::Addresses;
+
+/// Until the first byte has come.
+const FIRST_BYTE: Duration = Duration::from_secs(5);
 
 /// Until a request's head is whole, an idle connection included.
 const HEAD: Duration = Duration::from_secs(10);
@@ -88,15 +91,23 @@ pub fn sip_routes(streams: Streams) -> Router {
 
 /// Accepts connections until the end.
 pub async fn serve(listener: TcpListener, streams: Streams, routes: Router) {
-    let connect = |stream, flow, admission| {
-        connection(streams.clone(), routes.clone(), stream, flow, admission)
+    let accepting = streams.clone();
+    let connect = move |stream: TcpStream, flow, admission| {
+        let (streams, routes) = (streams.clone(), routes.clone());
+        async move {
+            let begun = tokio::time::timeout(FIRST_BYTE, stream.peek(&mut [0])).await;
+            if begun.is_ok() {
+                connection(streams, routes, stream, flow, admission).await;
+            }
+        }
     };
-    streams.accept(listener, Transport::Ws, connect).await;
+    accepting.accept(listener, Transport::Ws, connect).await;
 }
 
 /// Accepts connections under TLS until the end.
 pub async fn serve_tls(listener: TcpListener, streams: Streams, routes: Router, tls: Tls) {
-    let connect = |stream, flow, admission| {
+    let accepting = streams.clone();
+    let connect = move |stream, flow, admission| {
         let (streams, routes, tls) = (streams.clone(), routes.clone(), tls.clone());
         async move {
             let shaken = Box::pin(tls.accept(stream)).await;
@@ -105,7 +116,7 @@ pub async fn serve_tls(listener: TcpListener, streams: Streams, routes: Router, 
             }
         }
     };
-    streams.accept(listener, Transport::Wss, connect).await;
+    accepting.accept(listener, Transport::Wss, connect).await;
 }
 
 /// Serves one connection. Its flow says WebSocket, which is the only SIP that it may carry.
@@ -118,9 +129,11 @@ async fn connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let proxies = streams.proxies.clone();
     let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
-        request.extensions_mut().insert(flow);
-        request.extensions_mut().insert(ConnectInfo(flow.remote));
+        let remote = proxies.client(flow.remote, request.headers());
+        request.extensions_mut().insert(Flow { remote, ..flow });
+        request.extensions_mut().insert(ConnectInfo(remote));
         routes.clone().oneshot(request.map(Body::new))
     });
     let connection = hyper::server::conn::http1::Builder::new()

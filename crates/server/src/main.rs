@@ -90,6 +90,9 @@ enum AccountCommand {
         /// Where its calls to phone numbers go: a gateway that takes SIP over UDP, such as sip:gateway.example.net:5060
         #[arg(long, value_name = "SIP URI")]
         trunk: Option<String>,
+        /// Calling code of the country whose numbers need no international prefix: 1, 44, …
+        #[arg(long)]
+        country_code: Option<String>,
         /// Let nobody from outside ring its endpoints by their SIP URIs
         #[arg(long)]
         no_external_callers: bool,
@@ -219,11 +222,13 @@ fn run(command: &Command) -> anyhow::Result<()> {
                     overrides,
                     name,
                     trunk,
+                    country_code,
                     no_external_callers,
                 },
         } => {
             let new = NewAccount {
                 trunk: trunk.clone(),
+                country_code: country_code.clone(),
                 allow_external_callers: !no_external_callers,
                 ..NewAccount::named(name)
             };

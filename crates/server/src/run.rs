@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use offhook_core::{Clock, Core, Dialects, MediaHandle, Signalling};
-use sip::Input;
+use sip::{Input, Transport};
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -18,10 +18,13 @@ use crate::config::Config;
 use crate::data::{self, Data, DataError};
 use crate::http::{self, Health};
 use crate::media::{self, Media, MediaThread};
+use crate::net::acme::Acme;
 use crate::net::certificate::{self, CertificateError, Files, Shown};
 use crate::net::connections::Connections;
 use crate::net::counters::Counters;
+use crate::net::dial;
 use crate::net::listen::{self, ListenError, SipListeners};
+use crate::net::proxies::Proxies;
 use crate::net::self_signed;
 use crate::net::streams::{Inboxes, Streams};
 use crate::net::tcp;
@@ -92,17 +95,29 @@ impl Server {
         let data = Data::open(config).await?;
         let (inboxes, receivers) = inboxes(config.shards());
         let (media_handle, media) = media::channel(MEDIA_QUEUE)?;
+        let connections = connections(config);
+        let stop = CancellationToken::new();
+        let own = listeners.transports(config);
+        let (dialer, wishes) = dial::channel(connections.clone(), own, stop.clone());
+        let signalling = Signalling {
+            shards: inboxes.clone(),
+            dialer,
+        };
         let core = core(
             config,
             &listeners,
             &addresses,
             &data,
-            inboxes.clone(),
+            signalling,
             media_handle,
         )
         .await?;
         let media = start_media(config, &core, media)?;
-        let streams = streams(config, &core, inboxes);
+        let streams = streams(config, &core, inboxes, connections, stop);
+        let authorities = dial::tls(&config.tls.authorities)?;
+        streams
+            .tasks
+            .spawn(dial::serve(wishes, streams.clone(), authorities));
         let shards_stop = CancellationToken::new();
         let shards = start_shards(config, &listeners.sip, &streams, receivers, &shards_stop)?;
         let health = Arc::new(Health {
@@ -157,6 +172,7 @@ impl Server {
 
     async fn stop(self) {
         self.streams.stop.cancel();
+        self.streams.connections.close_all();
         self.streams.tasks.close();
         if tokio::time::timeout(CLOSING, self.streams.tasks.wait())
             .await
@@ -192,6 +208,7 @@ struct Listeners {
     tls: Vec<Bound>,
     ws: Vec<Bound>,
     wss: Vec<Bound>,
+    challenges: Option<TcpListener>,
 }
 
 /// A listener and the address in use.
@@ -217,6 +234,13 @@ impl Listeners {
             tls: all(&config.sip.tls, "SIP over TLS", "sip")?,
             ws: all(&config.sip.ws, "SIP over WebSocket", "http")?,
             wss: all(&config.sip.wss, "SIP over WebSocket and TLS", "http")?,
+            challenges: match config.acme.names.is_empty() {
+                true => None,
+                false => {
+                    let address = config.acme.listen;
+                    Some(listen::stream(address, "ACME challenges", "http")?)
+                }
+            },
         })
     }
 
@@ -261,6 +285,19 @@ impl Listeners {
                 ports: config.media.ports.to_string(),
             },
         }
+    }
+
+    /// Where peers reach us by each transport that connections are opened with.
+    fn transports(&self, config: &Config) -> Vec<(Transport, SocketAddr)> {
+        let tcp = self.sip.tcp.iter();
+        let tcp = tcp.filter_map(|listener| Some((Transport::Tcp, listener.local_addr().ok()?)));
+        let tls = self.tls.iter().map(|(_, own)| (Transport::Tls, *own));
+        tcp.chain(tls)
+            .map(|(transport, own)| match own.ip().is_unspecified() {
+                true => (transport, SocketAddr::new(config.media.ip, own.port())),
+                false => (transport, own),
+            })
+            .collect()
     }
 
     /// Every address under which a phone may name us without a domain.
@@ -309,7 +346,7 @@ async fn core(
     listeners: &Listeners,
     addresses: &Addresses,
     data: &Data,
-    shards: Inboxes,
+    signalling: Signalling,
     media: MediaHandle,
 ) -> Result<Arc<Core>, RunError> {
     let mut settings = config.settings(addresses.api.base_url.clone());
@@ -318,7 +355,7 @@ async fn core(
     Ok(Core::start(
         settings,
         data.store.clone(),
-        Signalling { shards },
+        signalling,
         media,
         dialects,
         Clock::System,
@@ -337,22 +374,34 @@ fn start_media(config: &Config, core: &Arc<Core>, media: Media) -> Result<MediaT
     Ok(media.spawn(setup, move |event| core.calls.media_event(event))?)
 }
 
-fn streams(config: &Config, core: &Arc<Core>, inboxes: Inboxes) -> Streams {
-    let counters = Arc::new(Counters::default());
-    let limits = &config.limits;
-    let started = Clock::System.now().wall;
+fn connections(config: &Config) -> Arc<Connections> {
+    Connections::new(
+        config.limits.connections,
+        config.limits.connections_per_address,
+        Clock::System.now().wall,
+        Arc::new(Counters::default()),
+    )
+}
+
+fn streams(
+    config: &Config,
+    core: &Arc<Core>,
+    inboxes: Inboxes,
+    connections: Arc<Connections>,
+    stop: CancellationToken,
+) -> Streams {
     Streams {
-        connections: Connections::new(
-            limits.connections,
-            limits.connections_per_address,
-            started,
-            counters.clone(),
-        ),
+        counters: connections.counters().clone(),
+        connections,
         inboxes: Arc::new(inboxes),
-        counters,
         tasks: TaskTracker::new(),
-        stop: CancellationToken::new(),
+        stop,
         core: core.clone(),
+        proxies: Arc::new(Proxies {
+            announcing: config.proxies.announcing.clone(),
+            forwarding: config.proxies.forwarding.clone(),
+        }),
+        origins: config.sip.origins.clone().into(),
     }
 }
 
@@ -412,7 +461,7 @@ fn start_listeners(
         streams.tasks.spawn(serve);
     }
     if !listeners.tls.is_empty() || !listeners.wss.is_empty() {
-        let tls = tls(config, streams)?;
+        let tls = tls(config, streams, listeners.challenges)?;
         for (listener, _) in listeners.tls {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let serve = tcp::serve_tls(listener, streams.clone(), tls.clone());
@@ -434,7 +483,28 @@ fn start_listeners(
 }
 
 /// The certificate that the configuration names, or one of our own, and TLS with it.
-fn tls(config: &Config, streams: &Streams) -> Result<Tls, RunError> {
+fn tls(
+    config: &Config,
+    streams: &Streams,
+    challenges: Option<TcpListener>,
+) -> Result<Tls, RunError> {
+    if let Some(listener) = challenges {
+        let settings = &config.acme;
+        let acme = Acme::new(
+            settings.names.clone(),
+            settings.directory.clone(),
+            settings.contact.clone(),
+            settings.authorities.clone(),
+            data::directory(config).join("acme"),
+        );
+        let shown = Shown::new(acme.first()?);
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let serve = http::serve(listener, streams.clone(), acme.routes());
+        streams.tasks.spawn(serve);
+        let keep = acme.keep(shown.clone(), Clock::System, streams.stop.clone());
+        streams.tasks.spawn(keep);
+        return Ok(Tls::new(shown, streams.counters.clone())?);
+    }
     let files = if config.tls.certificate.is_empty() {
         let own = config.own_domain();
         let mut names = vec![own.clone(), format!("*.{own}"), "localhost".to_owned()];

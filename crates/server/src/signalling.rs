@@ -202,6 +202,8 @@ impl Shard {
             match output {
                 Output::Send { flow, bytes } => self.send(flow, bytes),
                 Output::Event(event) => self.event(event),
+                Output::Keep(flow) => self.connections.keep(flow, true),
+                Output::Release(flow) => self.connections.keep(flow, false),
                 Output::Handoff { shard, flow, bytes } => self.hand_off(shard, flow, bytes),
             }
         }

@@ -1,7 +1,7 @@
 //! SIP as RFC 3261 layers it: messages, transactions, dialogs, digest. Pure: no socket, no clock, no task.
 //!
 //! Time, bytes and randomness come in as arguments, values go out. [`Stack`] is the machine; [`message`] reads and
-//! writes what travels; [`framing`] cuts streams into messages; [`digest`] is HTTP Digest as SIP uses it.
+//! writes what travels; [`framing`] cuts streams into messages; [`digest`] is HTTP Digest as SIP uses it; [`stun`] answers keep-alives.
 
 pub mod dialog;
 pub mod digest;
@@ -10,6 +10,7 @@ pub mod framing;
 mod invite;
 pub mod message;
 pub mod stack;
+pub mod stun;
 mod subscription;
 mod transaction;
 

@@ -2,7 +2,7 @@
 
 mod ladder;
 
-use ladder::{Ladder, SESSION, with_sdp};
+use ladder::{Ladder, SESSION, answered_with_sdp, with_sdp};
 use sip::{
     Command, Header, Message, Method, Name, Replaced, Replaces, Request, RequestId, SessionId,
     Status,
@@ -111,6 +111,59 @@ fn a_refer_is_notified_to_its_end() {
         2.000 * Ended Bye { reason: None }",
     );
     ladder.at(80.0);
+    ladder.shows_nothing_left();
+}
+
+#[test]
+fn who_leaves_after_its_refer_is_told_all_the_same() {
+    let mut ladder = connected();
+    ladder.get(refer(&ladder, "2", 2));
+    let id = ladder.respond(Status::ACCEPTED);
+    ladder.get(ladder.reply(&Method::Notify, Status::OK, ""));
+    ladder.get(ladder.in_dialog(Method::Bye, "3", 3));
+    ladder.at(5.0);
+    ladder.hang_up();
+    request(&mut ladder, 1, Method::Info, Vec::new());
+    notify(&mut ladder, id, Status::RINGING);
+    ladder.get(ladder.reply(&Method::Notify, Status::OK, ""));
+    ladder.get(ladder.in_dialog(Method::Info, "4", 4));
+    notify(&mut ladder, id, Status::OK);
+    ladder.shows(
+        "0.000 < REFER sip:us@192.0.2.1
+        0.000 * Refer to sip:carol@example.com
+        0.000 ! respond 202
+        0.000 > 202 (2 REFER)
+        0.000 > NOTIFY sip:peer@192.0.2.9:5060
+        0.000 < 200 (1 NOTIFY)
+        0.000 < BYE sip:us@192.0.2.1
+        0.000 > 200 (3 BYE)
+        0.000 * Ended Bye { reason: None }
+        5.000 ! hangup
+        5.000 ! request INFO
+        5.000 ! notify 180
+        5.000 > NOTIFY sip:peer@192.0.2.9:5060
+        5.000 < 200 (2 NOTIFY)
+        5.000 < INFO sip:us@192.0.2.1
+        5.000 > 481 (4 INFO)
+        5.000 ! notify 200
+        5.000 > NOTIFY sip:peer@192.0.2.9:5060",
+    );
+    assert_eq!(ladder.stack.sessions(), 0);
+    ladder.get(ladder.reply(&Method::Notify, Status::OK, ""));
+    ladder.at(100.0);
+    ladder.shows_nothing_left();
+}
+
+#[test]
+fn a_refer_whose_end_nobody_tells_is_forgotten() {
+    let mut ladder = connected();
+    ladder.get(refer(&ladder, "2", 2));
+    ladder.respond(Status::ACCEPTED);
+    ladder.get(ladder.reply(&Method::Notify, Status::OK, ""));
+    ladder.get(ladder.in_dialog(Method::Bye, "3", 3));
+    ladder.at(299.0);
+    assert_eq!(ladder.stack.sessions(), 1);
+    ladder.at(300.0);
     ladder.shows_nothing_left();
 }
 
@@ -444,16 +497,16 @@ fn an_invite_without_offer_is_acknowledged_with_our_answer() {
     let mut ladder = Ladder::new();
     ladder.invite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok.clone()));
+    ladder.get(answered_with_sdp(ok.clone()));
     ladder.at(0.5);
     // It comes again until our ACK, which waits for the answer.
-    ladder.get(with_answer(ok.clone()));
+    ladder.get(answered_with_sdp(ok.clone()));
     ladder.acknowledge();
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.at(1.0);
     ladder.reinvite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.get(with_sdp(ladder.back(Method::Invite, "r", 5)));
     ladder.acknowledge();
     ladder.shows(
@@ -482,7 +535,7 @@ fn an_offer_that_is_never_answered_ends_the_session() {
     let mut ladder = Ladder::new();
     ladder.invite_without_offer();
     let ok = ladder.reply(&Method::Invite, Status::OK, "peer");
-    ladder.get(with_answer(ok));
+    ladder.get(answered_with_sdp(ok));
     ladder.at(32.0);
     ladder.get(ladder.reply(&Method::Bye, Status::OK, ""));
     ladder.shows(
@@ -497,10 +550,4 @@ fn an_offer_that_is_never_answered_ends_the_session() {
     );
     ladder.at(100.0);
     ladder.shows_nothing_left();
-}
-
-fn with_answer(mut response: sip::Response) -> sip::Response {
-    response.headers.push(Name::ContentType, "application/sdp");
-    response.body = ladder::SDP.into();
-    response
 }

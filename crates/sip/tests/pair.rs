@@ -12,8 +12,8 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore, SeedableRng};
 use sip::{
-    Command, Config, Destination, EndReason, Event, Flow, FlowId, Input, Method, Output,
-    SessionEvent, SessionId, Stack, Status, Text, Transport,
+    Command, Config, Destination, EndReason, Event, Flow, FlowId, Header, InDialog, Input, Method,
+    Name, Output, RequestId, SessionEvent, SessionId, Stack, Status, Text, Transport,
 };
 
 const RUNS: u64 = 10_000;
@@ -78,8 +78,12 @@ enum Deed {
     Answer,
     Refuse,
     Reinvite,
+    Update,
     Reanswer,
     Rerefuse,
+    Acknowledge,
+    Info,
+    Refer,
     Hangup,
 }
 
@@ -118,6 +122,10 @@ struct Run {
     users: [User; 2],
     transport: Transport,
     loss: u64,
+    /// The caller requires reliable provisional answers (RFC 3262 §3).
+    reliably: bool,
+    /// The caller leaves the offer to the called side.
+    offerless: bool,
     /// Some messages are changed on their way; then the two sides need not agree.
     damages: bool,
     queue: BinaryHeap<Reverse<(Instant, u64, usize, Happening)>>,
@@ -135,7 +143,12 @@ impl Run {
         let mut rng = ChaCha12Rng::seed_from_u64(seed);
         let stack = |shard: u8, rng: &mut ChaCha12Rng| {
             let own = ChaCha12Rng::seed_from_u64(rng.next_u64());
-            Stack::new(Config::for_shard(shard), own)
+            let config = Config {
+                // Short enough for a refresh or two.
+                session_interval: 90,
+                ..Config::for_shard(shard)
+            };
+            Stack::new(config, own)
         };
         let stacks = [stack(0, &mut rng), stack(1, &mut rng)];
         let user = || User {
@@ -151,6 +164,8 @@ impl Run {
             _ => Transport::Udp,
         };
         let loss = rng.next_u64() % 50;
+        let reliably = rng.next_u64().is_multiple_of(3);
+        let offerless = !reliably && rng.next_u64().is_multiple_of(5);
         Self {
             rng,
             start,
@@ -159,6 +174,8 @@ impl Run {
             users: [user(), user()],
             transport,
             loss,
+            reliably,
+            offerless,
             damages: false,
             queue: BinaryHeap::new(),
             count: 0,
@@ -186,8 +203,11 @@ impl Run {
             },
             from: Text::from_static("<sip:alice@example.com>"),
             to_value: Text::from_static("<sip:bob@example.com>"),
-            sdp: Some(Bytes::from_static(SDP)),
-            headers: Vec::new(),
+            sdp: (!self.offerless).then(|| Bytes::from_static(SDP)),
+            headers: match self.reliably {
+                true => vec![Header::new(Name::Require, "100rel")],
+                false => Vec::new(),
+            },
             contact_user: Text::from_static("alice"),
         };
         self.users[CALLER].session = true;
@@ -195,9 +215,8 @@ impl Run {
         if self.chance(25) {
             self.plan(CALLER, Deed::Hangup, 3_000);
         }
-        if self.damages {
-            self.push(CALLER, 70_000, Happening::Deed(Deed::Hangup));
-        }
+        // Nobody waits for an answer for ever.
+        self.push(CALLER, 70_000, Happening::Deed(Deed::Hangup));
         loop {
             let due = (0..2).filter_map(|side| Some((self.stacks[side].poll_timeout()?, side)));
             let due = due.min();
@@ -265,6 +284,11 @@ impl Run {
                 is(*status == Status::REQUEST_TERMINATED, "487 follows CANCEL")?;
             }
             (Fate::Failed(_, true), Fate::Dropped) => {}
+            (Fate::Failed(status, true), Fate::Ended(EndReason::NoAck)) if self.reliably => {
+                is(*status == Status::SERVER_TIMEOUT, "no PRACK, no call")?;
+            }
+            // Its answer still waited for a PRACK when it hung up.
+            (Fate::Failed(_, true), Fate::Ended(EndReason::HungUp)) if self.reliably => {}
             (Fate::Failed(_, true), other) => {
                 return Err(format!("refused, but the other side says {other:?}"));
             }
@@ -305,6 +329,7 @@ impl Run {
                     self.write(side, "*", &format!("{event:?}"));
                     self.hear(side, event);
                 }
+                Output::Keep(_) | Output::Release(_) => {}
                 Output::Handoff { .. } if self.damages => {}
                 Output::Handoff { .. } => self.broken = Some("handed off".into()),
             }
@@ -387,10 +412,11 @@ impl Run {
         let command = match deed {
             Deed::Ring => {
                 let status = Status::RINGING;
+                let sdp = sdp.filter(|_| self.chance(50));
                 Command::Ring {
                     session,
                     status,
-                    sdp: None,
+                    sdp,
                     headers,
                 }
             }
@@ -420,6 +446,24 @@ impl Run {
                 }
             }
             Deed::Reinvite => Command::Reinvite { session, sdp },
+            Deed::Acknowledge => Command::Acknowledge { session, sdp },
+            Deed::Update => {
+                let sdp = Bytes::from_static(SDP);
+                Command::Update { session, sdp }
+            }
+            Deed::Info | Deed::Refer => {
+                let method = match deed {
+                    Deed::Info => Method::Info,
+                    _ => Method::Refer,
+                };
+                Command::RequestInDialog {
+                    session,
+                    request: RequestId(1),
+                    method,
+                    headers: vec![Header::new(Name::ReferTo, "<sip:carol@example.com>")],
+                    body: Bytes::new(),
+                }
+            }
             Deed::Reanswer => Command::Answer {
                 session,
                 sdp,
@@ -449,7 +493,13 @@ impl Run {
     fn plan_calls(&mut self, side: usize) {
         for _ in 0..2 {
             if self.chance(40) {
-                self.plan(side, Deed::Reinvite, 8_000);
+                let deed = match self.rng.next_u64() % 5 {
+                    0 => Deed::Update,
+                    1 => Deed::Info,
+                    2 => Deed::Refer,
+                    _ => Deed::Reinvite,
+                };
+                self.plan(side, deed, 8_000);
             }
         }
         if self.chance(50) {
@@ -483,6 +533,9 @@ impl Run {
                 if self.chance(70) {
                     self.plan(side, Deed::Ring, 500);
                 }
+                if self.chance(20) {
+                    self.plan(side, Deed::Update, 2_000);
+                }
                 match self.rng.next_u64() % 10 {
                     0..=6 => self.plan(side, Deed::Answer, 4_000),
                     7..=8 => self.plan(side, Deed::Refuse, 4_000),
@@ -507,7 +560,11 @@ impl Run {
                 assert!(self.damages || sdp.as_deref() == Some(SDP));
                 self.users[side].answered = true;
                 self.plan_calls(side);
+                if self.offerless {
+                    self.plan(side, Deed::Acknowledge, 2_000);
+                }
             }
+            SessionEvent::Requested { id, wants, .. } => self.respond(side, id, &wants),
             SessionEvent::Confirmed { .. } => self.users[side].confirmed = true,
             SessionEvent::Offered { .. } => {
                 let deed = match self.chance(85) {
@@ -524,10 +581,38 @@ impl Run {
             SessionEvent::Ringing { .. }
             | SessionEvent::Reanswered { .. }
             | SessionEvent::ReofferFailed { .. }
-            | SessionEvent::Requested { .. }
+            | SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. }
             | SessionEvent::Found { .. } => {}
+        }
+    }
+
+    /// Takes what is asked inside the dialog, most of the time; a REFER is over at once.
+    fn respond(&mut self, side: usize, request: RequestId, wants: &InDialog) {
+        if self.chance(10) {
+            return;
+        }
+        let (session, headers) = (SESSION, Vec::new());
+        let status = Status::OK;
+        let sdp = matches!(wants, InDialog::Offer { .. }).then(|| Bytes::from_static(SDP));
+        let command = Command::RespondInDialog {
+            session,
+            request,
+            status,
+            sdp,
+            headers,
+        };
+        self.handle(side, Input::Command(command));
+        if matches!(wants, InDialog::Refer(_)) {
+            let (refer, reason) = (request, None);
+            let command = Command::Notify {
+                session,
+                refer,
+                status,
+                reason,
+            };
+            self.handle(side, Input::Command(command));
         }
     }
 

@@ -350,6 +350,66 @@ fn s76_crossing_reinvites_get_491_and_ours_is_tried_again() {
 }
 
 #[test]
+fn who_did_not_make_the_call_id_waits_less_after_glare() {
+    let mut ladder = connected();
+    ladder.reinvite();
+    ladder.get(ladder.reply(&Method::Invite, Status::REQUEST_PENDING, ""));
+    ladder.forget();
+    // RFC 3261 §14.1: between 0 and 2 s.
+    ladder.at(2.0);
+    ladder.get(ladder.reply(&Method::Invite, Status::OK, ""));
+    let ack = ladder.last_request(&Method::Ack).cseq().expect("CSeq");
+    assert_eq!(ack.number, 2);
+}
+
+#[test]
+fn a_reinvite_before_the_answer_to_the_last_is_told_to_come_later() {
+    let mut ladder = connected();
+    ladder.get(with_sdp(ladder.in_dialog(Method::Invite, "2", 2)));
+    ladder.get(with_sdp(ladder.in_dialog(Method::Invite, "3", 3)));
+    // RFC 3261 §14.2: up to ten seconds later.
+    let later = ladder.last_response().headers.get(&Name::RetryAfter);
+    let seconds: u32 = later.expect("Retry-After").parse().expect("a number");
+    assert!(seconds <= 10);
+    ladder.shows(
+        "0.000 < INVITE sip:us@192.0.2.1 +sdp
+        0.000 > 100 (2 INVITE)
+        0.000 * Offered +sdp
+        0.000 < INVITE sip:us@192.0.2.1 +sdp
+        0.000 > 500 (3 INVITE)",
+    );
+}
+
+#[test]
+fn our_reason_goes_with_cancel_and_with_bye() {
+    let reason = || {
+        let value = sip::Reason::sip(200, "Call completed elsewhere").to_string();
+        vec![sip::Header::new(Name::Reason, value)]
+    };
+    let said = |ladder: &Ladder, method: &Method| {
+        let value = ladder.last_request(method).headers.get(&Name::Reason);
+        value.expect("Reason").to_string()
+    };
+    let hang_up = |ladder: &mut Ladder| {
+        let (session, headers) = (ladder::SESSION, reason());
+        ladder.command("hangup", sip::Command::Hangup { session, headers });
+    };
+    let expected = "SIP;cause=200;text=\"Call completed elsewhere\"";
+
+    let mut ladder = calling();
+    ladder.get(ladder.reply(&Method::Invite, Status::RINGING, "peer"));
+    hang_up(&mut ladder);
+    assert_eq!(said(&ladder, &Method::Cancel), expected);
+    // The 200 crossed it.
+    ladder.get(ladder.reply(&Method::Invite, Status::OK, "peer"));
+    assert_eq!(said(&ladder, &Method::Bye), expected);
+
+    let mut ladder = connected();
+    hang_up(&mut ladder);
+    assert_eq!(said(&ladder, &Method::Bye), expected);
+}
+
+#[test]
 fn s76_a_bye_that_crosses_our_reinvite_ends_the_session_once() {
     let mut ladder = connected_caller();
     ladder.reinvite();

@@ -35,6 +35,8 @@ pub struct Account {
     pub domain: Id,
     /// Where phone numbers are sent, as a SIP URI.
     pub trunk: Option<String>,
+    /// The country whose numbers its people dial without an international prefix, as calling code: `44`.
+    pub country_code: Option<String>,
     /// Whether strangers may ring its endpoints.
     pub allow_external_callers: bool,
     /// Off: nothing of it authenticates.
@@ -54,7 +56,7 @@ impl Store {
                 sqlx::query(
                     "INSERT INTO account (id, auth_id, sealed_auth_token, bandwidth_user, bandwidth_token_hash, \
                      sealed_bandwidth_token, sealed_bandwidth_secret, name, parent, domain, trunk, allow_external_callers, \
-                     enabled, created) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                     enabled, created, country_code) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 )
                 .bind(account.id)
                 .bind(&account.auth_id)
@@ -70,6 +72,7 @@ impl Store {
                 .bind(account.allow_external_callers)
                 .bind(account.enabled)
                 .bind(account.created.as_microsecond())
+                .bind(&account.country_code)
                 .execute(&mut *connection)
                 .await?;
                 domain::insert(connection, &domain).await
@@ -78,14 +81,15 @@ impl Store {
         .await
     }
 
-    /// Changes what may be changed of an account: tokens, name, trunk, permission of strangers, enabled.
+    /// Changes what may be changed of an account: tokens, name, trunk, country, permission of strangers, enabled.
     pub async fn update_account(&self, account: Account) -> Result<bool> {
         let key = self.key().clone();
         self.write(move |connection| {
             Box::pin(async move {
                 let done = sqlx::query(
                     "UPDATE account SET sealed_auth_token = $2, bandwidth_token_hash = $3, sealed_bandwidth_token = $4, \
-                     sealed_bandwidth_secret = $5, name = $6, trunk = $7, allow_external_callers = $8, enabled = $9 WHERE id = $1",
+                     sealed_bandwidth_secret = $5, name = $6, trunk = $7, allow_external_callers = $8, enabled = $9, \
+                     country_code = $10 WHERE id = $1",
                 )
                 .bind(account.id)
                 .bind(key.seal(place(account.id, "auth_token"), &account.auth_token)?)
@@ -96,6 +100,7 @@ impl Store {
                 .bind(&account.trunk)
                 .bind(account.allow_external_callers)
                 .bind(account.enabled)
+                .bind(&account.country_code)
                 .execute(connection)
                 .await?;
                 Ok(done.rows_affected() > 0)
@@ -191,6 +196,7 @@ fn read(row: &SqliteRow, key: &SealKey) -> Result<Account> {
         parent: row.try_get("parent")?,
         domain: row.try_get("domain")?,
         trunk: row.try_get("trunk")?,
+        country_code: row.try_get("country_code")?,
         allow_external_callers: row.try_get("allow_external_callers")?,
         enabled: row.try_get("enabled")?,
         created: column::time(row, "created")?,

@@ -15,10 +15,12 @@ mod domain;
 mod endpoint;
 mod engine;
 mod error;
+mod number;
 mod page;
 mod policy;
 mod seal;
 mod sealer;
+mod trunk;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
@@ -30,10 +32,12 @@ pub use domain::{Domain, DomainFilter, DomainKind};
 pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
+pub use number::{Number, NumberFilter};
 pub use page::{Comparison, Match, Page, Paged};
 pub use policy::{Policy, PolicyRow, PolicyScope};
 pub use seal::{SealKey, Secret};
 pub use sealer::Sealer;
+pub use trunk::{Login, Route, Trunk};
 
 /// Key of an account, a domain, an application or an endpoint; the last two show it to customers as a decimal number.
 pub type Id = i64;

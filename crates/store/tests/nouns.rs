@@ -5,8 +5,8 @@ mod world;
 
 use store::{
     Application, ApplicationFilter, ApplicationKind, Busy, CallDirection, CallFilter, CallbackRow,
-    Comparison, DomainFilter, DomainKind, EndpointFilter, Error, Flavor, HttpMethod, Id, Match,
-    Page, Store, WithEndpoints,
+    Comparison, DomainFilter, DomainKind, EndpointFilter, Error, Flavor, HttpMethod, Id, Login,
+    Match, Number, NumberFilter, Page, Route, Secret, Store, Transport, Trunk, WithEndpoints,
 };
 use uuid::Uuid;
 use world::{account, at, call, domain, endpoint, in_memory};
@@ -578,4 +578,145 @@ async fn a_callback_waits_until_it_is_due_and_survives_with_its_call() {
     );
     store.delete_callback(due[0].id).await.unwrap();
     assert_eq!(store.count_callbacks().await.unwrap(), 0);
+}
+
+fn trunk(id: Id, account: Id, name: &str) -> Trunk {
+    Trunk {
+        id,
+        public_id: format!("tr-{id}"),
+        account,
+        name: name.into(),
+        register: true,
+        hosts: vec!["sip:gw.example.net".into(), "sip:192.0.2.7:5070".into()],
+        transport: Some(Transport::Tcp),
+        login: Some(Login {
+            user: "acme".into(),
+            password: Secret::new("CLEAR-out"),
+        }),
+        inbound_login: None,
+        inbound_networks: vec!["192.0.2.0/24".into()],
+        routes: vec![Route {
+            prefix: "44".into(),
+            strip: 2,
+            prepend: "0".into(),
+            priority: 1,
+            weight: 10,
+        }],
+        shown_prefixes: vec![String::new()],
+        default_caller_id: Some("15550100".into()),
+        plus: true,
+        trusted: false,
+        from_domain: None,
+        max_calls: 30,
+        options_interval: 60,
+        expires: 3600,
+        enabled: true,
+        created: at(0),
+        updated: at(0),
+    }
+}
+
+/// Everything but the secrets, which show themselves as `***`.
+fn shown(trunk: &Trunk) -> String {
+    format!("{trunk:?}")
+}
+
+#[tokio::test]
+async fn a_trunk_reads_back_as_it_was_written_and_its_name_is_unique_in_its_account() {
+    let store = two_accounts().await;
+    let first = trunk(7, 1, "carrier");
+    store.insert_trunk(first.clone(), 2).await.unwrap();
+    store.insert_trunk(trunk(8, 2, "carrier"), 2).await.unwrap();
+    let twin = store.insert_trunk(trunk(9, 1, "carrier"), 2).await;
+    assert!(matches!(twin, Err(Error::Taken { columns }) if columns.contains("trunk.name")));
+    store.insert_trunk(trunk(9, 1, "other"), 2).await.unwrap();
+    let third = store.insert_trunk(trunk(10, 1, "third"), 2).await;
+    assert!(matches!(third, Err(Error::Limit { limit: 2 })));
+
+    let found = store.trunk_by_public_id("tr-7").await.unwrap().unwrap();
+    assert_eq!(shown(&found), shown(&first));
+    assert_eq!(found.login.unwrap().password.expose(), "CLEAR-out");
+
+    let mut changed = first;
+    changed.register = false;
+    changed.login = None;
+    changed.inbound_login = Some(Login {
+        user: "them".into(),
+        password: Secret::new("CLEAR-in"),
+    });
+    changed.transport = None;
+    assert!(store.update_trunk(changed.clone()).await.unwrap());
+    let page = store.trunks(1, ALL).await.unwrap();
+    assert_eq!(page.total, 2);
+    assert_eq!(shown(&page.items[1]), shown(&changed));
+    let mut loaded = Vec::new();
+    store
+        .load_trunks(|trunk| loaded.push(trunk.public_id))
+        .await
+        .unwrap();
+    assert_eq!(loaded, ["tr-7", "tr-8", "tr-9"]);
+    assert!(store.delete_trunk(7).await.unwrap());
+    assert!(!store.delete_trunk(7).await.unwrap());
+}
+
+fn number(id: Id, account: Id, digits: &str) -> Number {
+    Number {
+        id,
+        public_id: format!("n-{id}"),
+        number: digits.into(),
+        account,
+        application: None,
+        alias: None,
+        carrier: Some("carrier".into()),
+        region: None,
+        kind: "local".into(),
+        created: at(0),
+        updated: at(0),
+    }
+}
+
+#[tokio::test]
+async fn a_number_has_one_owner_and_loses_an_application_that_is_deleted() {
+    let store = two_accounts().await;
+    store
+        .insert_application(application(20, 1, "did"), false)
+        .await
+        .unwrap();
+    let pair = vec![number(1, 1, "15550100"), number(2, 1, "442079460000")];
+    store.insert_numbers(pair).await.unwrap();
+    let again = vec![number(3, 2, "15550199"), number(4, 2, "15550100")];
+    assert!(matches!(
+        store.insert_numbers(again).await,
+        Err(Error::Taken { .. })
+    ));
+    let mut mine = number(1, 1, "15550100");
+    mine.application = Some(20);
+    mine.alias = Some("main".into());
+    assert!(store.update_number(mine.clone()).await.unwrap());
+    let mut foreign = number(2, 1, "442079460000");
+    foreign.application = Some(99);
+    assert!(matches!(
+        store.update_number(foreign).await,
+        Err(Error::Gone)
+    ));
+    let filter = NumberFilter {
+        account: 1,
+        number: Some(Match::StartsWith("1555".into())),
+        ..NumberFilter::default()
+    };
+    let found = store.numbers(&filter, ALL).await.unwrap();
+    assert_eq!((found.total, found.items), (1, vec![mine.clone()]));
+    let all = |account| NumberFilter {
+        account,
+        ..NumberFilter::default()
+    };
+    assert_eq!(store.numbers(&all(2), ALL).await.unwrap().total, 0);
+    store
+        .delete_application(20, WithEndpoints::Move(None))
+        .await
+        .unwrap();
+    mine.application = None;
+    assert_eq!(store.numbers(&filter, ALL).await.unwrap().items, [mine]);
+    assert!(store.delete_number(1).await.unwrap());
+    assert_eq!(store.numbers(&all(1), ALL).await.unwrap().total, 1);
 }

@@ -683,6 +683,7 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
         SessionEvent::Answered { sdp, .. } => format!("Answered({leg}{})", text(sdp)),
         SessionEvent::Failed { status, .. } => format!("Failed({leg}, {status})"),
         SessionEvent::Cancelled { .. } => format!("Cancelled({leg})"),
+        SessionEvent::Acknowledged { .. } => format!("Acknowledged({leg})"),
         SessionEvent::Confirmed { sdp } => format!("Confirmed({leg}{})", text(sdp)),
         SessionEvent::Offered { sdp } => format!("Reoffered({leg}{})", text(sdp)),
         SessionEvent::Reanswered { sdp } => format!("Reanswered({leg}{})", text(sdp)),

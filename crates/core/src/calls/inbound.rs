@@ -283,17 +283,13 @@ impl Inner {
 /// RFC 3261 §8.2.3: a body is a description that we can read, or there is none. Nothing else may pass for a call without
 /// an offer.
 fn is_description(request: &Request) -> bool {
-    let is_sdp = |kind: &sip::Text| {
-        let kind = kind.split(';').next().unwrap_or_default();
-        kind.trim().eq_ignore_ascii_case(SDP)
-    };
-    request.body.is_empty() || request.headers.get(&Name::ContentType).is_none_or(is_sdp)
+    request.body.is_empty() || request.sdp().is_some()
 }
 
 /// What the INVITE itself says of the caller.
 fn caller(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> Caller {
     let user = from.uri.user_decoded().unwrap_or_default().into_owned();
-    let offer = (!request.body.is_empty()).then(|| Bytes::copy_from_slice(&request.body));
+    let offer = request.sdp().map(|sdp| Bytes::copy_from_slice(&sdp));
     Caller {
         from: match digits(&user) {
             Some(number) => number,

@@ -10,7 +10,7 @@ use store::{Account, Ring};
 
 use crate::calls::{device, egress};
 use crate::directory::{Device, Gruus, Subscriber};
-use crate::{Directory, Location, Settings};
+use crate::{Dial, Dialer, Directory, Location, Settings};
 
 /// Who asks for a target.
 #[derive(Clone)]
@@ -29,6 +29,7 @@ pub(crate) struct Locator {
     pub(crate) settings: Arc<Settings>,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
+    pub(crate) dialer: Dialer,
     pub(crate) gruus: Gruus,
 }
 
@@ -214,7 +215,7 @@ impl Locator {
         let trunk = Uri::parse(&trunk.as_str().into()).map_err(|_| LocateFailure::NoTrunk)?;
         // The operator set the trunk: it may be in a private network.
         let flow = self
-            .datagram_to(&trunk, |_| true)
+            .way_to(&trunk, |_| true)
             .await
             .ok_or(LocateFailure::NoTrunk)?;
         let host = match trunk.port {
@@ -241,7 +242,7 @@ impl Locator {
         }
         let allowed = |address| egress::may_reach(&self.settings.egress, address);
         let flow = self
-            .datagram_to(uri, allowed)
+            .way_to(uri, allowed)
             .await
             .ok_or(LocateFailure::BadAddress)?;
         Ok(Located {
@@ -251,14 +252,28 @@ impl Locator {
         })
     }
 
-    /// Resolves a host (RFC 3263 §4.2, without NAPTR and SRV) to the first address that is allowed and not ours.
-    async fn datagram_to(&self, uri: &Uri, allowed: impl Fn(IpAddr) -> bool) -> Option<Flow> {
+    /// Resolves a host (RFC 3263 §4.2, without NAPTR and SRV) to the first address that is allowed and not ours, over the
+    /// transport that the URI says.
+    async fn way_to(&self, uri: &Uri, allowed: impl Fn(IpAddr) -> bool) -> Option<Flow> {
         let host = uri.host.trim_start_matches('[').trim_end_matches(']');
-        let found = tokio::net::lookup_host((host, uri.port.unwrap_or(5060))).await;
+        let transport = transport_of(uri)?;
+        let usual = if transport == Transport::Tls {
+            5061
+        } else {
+            5060
+        };
+        let found = tokio::net::lookup_host((host, uri.port.unwrap_or(usual))).await;
         let found = found
             .inspect_err(|error| tracing::debug!(%error, "a SIP host is not found"))
             .ok()?;
         for remote in found.filter(|address| allowed(address.ip()) && !self.is_ours(*address)) {
+            if transport != Transport::Udp {
+                return self.dialer.dial(Dial {
+                    transport,
+                    remote,
+                    host: host.into(),
+                });
+            }
             let same_family = |own: &&SocketAddr| own.is_ipv4() == remote.is_ipv4();
             if let Some(local) = self.settings.own_addresses.iter().find(same_family) {
                 return Some(Flow {
@@ -270,6 +285,20 @@ impl Locator {
             }
         }
         None
+    }
+}
+
+/// RFC 3263 §4.1, without NAPTR: what the URI says, else TLS for `sips` and UDP for `sip`.
+fn transport_of(uri: &Uri) -> Option<Transport> {
+    let secure = uri.scheme == Scheme::Sips;
+    match uri.param("transport") {
+        None if secure => Some(Transport::Tls),
+        None => Some(Transport::Udp),
+        Some(name) if name.eq_ignore_ascii_case("tls") => Some(Transport::Tls),
+        Some(name) if name.eq_ignore_ascii_case("tcp") && secure => Some(Transport::Tls),
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Some(Transport::Tcp),
+        Some(name) if name.eq_ignore_ascii_case("udp") && !secure => Some(Transport::Udp),
+        Some(_) => None,
     }
 }
 

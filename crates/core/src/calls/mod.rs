@@ -8,7 +8,7 @@ mod egress;
 pub mod fetch;
 mod inbound;
 mod live;
-mod locate;
+pub(crate) mod locate;
 mod message;
 mod orphan;
 mod record;
@@ -102,6 +102,7 @@ impl Calls {
                 parts.clock.clone(),
             ),
             locator: Locator {
+                dialer: parts.signalling.dialer.clone(),
                 settings: Arc::clone(&parts.settings),
                 directory: parts.directory.clone(),
                 location: parts.location,

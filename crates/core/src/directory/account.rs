@@ -5,7 +5,7 @@ use std::sync::Arc;
 use store::{Account, Domain, DomainKind, Id, Secret};
 
 use super::{ATTEMPTS, Directory, Listed, Page, id};
-use crate::error::{Barred, Error};
+use crate::error::{Barred, Error, Why};
 
 /// What is decided about a new account; the rest is random.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -14,6 +14,8 @@ pub struct NewAccount {
     pub name: String,
     /// Where phone numbers are sent, as a SIP URI.
     pub trunk: Option<String>,
+    /// The country whose numbers its people dial without an international prefix, as calling code.
+    pub country_code: Option<String>,
     /// Whether strangers may ring its endpoints.
     pub allow_external_callers: bool,
 }
@@ -24,6 +26,7 @@ impl NewAccount {
         NewAccount {
             name: name.to_owned(),
             trunk: None,
+            country_code: None,
             allow_external_callers: true,
         }
     }
@@ -36,6 +39,8 @@ pub struct AccountChange {
     pub name: Option<String>,
     /// Where phone numbers are sent.
     pub trunk: Option<Option<String>>,
+    /// The country whose numbers its people dial without an international prefix.
+    pub country_code: Option<Option<String>>,
     /// Whether strangers may ring its endpoints.
     pub allow_external_callers: Option<bool>,
     /// Whether it may do anything.
@@ -53,6 +58,7 @@ impl Directory {
     }
 
     async fn insert_account(&self, new: NewAccount) -> Result<Arc<Account>, Error> {
+        check_country(new.country_code.as_deref())?;
         let installation = self.0.settings.domain.to_ascii_lowercase();
         let mut first = !self.0.hosts.contains_key(&installation);
         for _ in 0..ATTEMPTS {
@@ -73,6 +79,7 @@ impl Directory {
                 parent: None,
                 domain: id::internal(),
                 trunk: new.trunk.clone(),
+                country_code: new.country_code.clone(),
                 allow_external_callers: new.allow_external_callers,
                 enabled: true,
                 created: self.now(),
@@ -217,6 +224,8 @@ impl Directory {
             let mut changed = Account::clone(&current);
             changed.name = change.name.unwrap_or(changed.name);
             changed.trunk = change.trunk.unwrap_or(changed.trunk);
+            changed.country_code = change.country_code.unwrap_or(changed.country_code);
+            check_country(changed.country_code.as_deref())?;
             changed.allow_external_callers = change
                 .allow_external_callers
                 .unwrap_or(changed.allow_external_callers);
@@ -262,5 +271,15 @@ impl Directory {
             .by_token
             .insert(account.bandwidth_token.expose().to_owned(), account.id);
         self.0.accounts.insert(account.id, Arc::new(account));
+    }
+}
+
+fn check_country(code: Option<&str>) -> Result<(), Error> {
+    match code.is_none_or(crate::trunks::e164::is_country_code) {
+        true => Ok(()),
+        false => Err(Error::Invalid {
+            field: "country_code",
+            why: Why::NotValid("it must be one to three digits, the first not 0".to_owned()),
+        }),
     }
 }

@@ -366,6 +366,7 @@ impl Directory {
 
     fn forget_application(&self, application: &Application) {
         self.0.applications.remove(&application.id);
+        self.detach_numbers(application.id);
         for defaults in [&self.0.default_endpoint, &self.0.default_number] {
             defaults.remove_if(&application.account, |_, holder| *holder == application.id);
         }

@@ -12,17 +12,19 @@ mod domain;
 mod endpoint;
 mod gruu;
 mod id;
+mod number;
 mod pace;
 mod policy;
 mod policy_index;
 mod subscriber;
+mod trunk;
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock as SyncRwLock};
 
 use dashmap::DashMap;
-use store::{Account, Application, Domain, Id, Store};
+use store::{Account, Application, Domain, Id, Number, Store};
 use tokio::sync::RwLock;
 use tokio_util::task::TaskTracker;
 
@@ -36,15 +38,18 @@ pub use application::{ApplicationChange, ApplicationFilter, NewApplication, Orph
 pub use call::CallFilter;
 pub use domain::MAX_DOMAINS;
 pub use endpoint::{EndpointChange, EndpointFilter, EndpointView, NewEndpoint};
+pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
 pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
 pub use subscriber::Subscriber;
+pub use trunk::{MAX_TRUNKS, TrunkChange};
 
 pub(crate) use gruu::{Device, Gruus};
 use pace::Pace;
 use policy_index::PolicyIndex;
 use subscriber::Subscribers;
+use trunk::Trunks;
 
 /// Locks that order the changes of an account.
 const LOCKS: usize = 64;
@@ -93,6 +98,9 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    /// By their E.164 digits.
+    numbers: DashMap<String, Arc<Number>>,
+    trunks: SyncRwLock<Trunks>,
     policies: PolicyIndex,
     pace: Pace,
     locks: [RwLock<()>; LOCKS],
@@ -133,6 +141,8 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            numbers: DashMap::new(),
+            trunks: SyncRwLock::default(),
             policies: PolicyIndex::default(),
             locks: std::array::from_fn(|_| RwLock::new(())),
             tasks: TaskTracker::new(),
@@ -153,6 +163,14 @@ impl Directory {
         inner
             .store
             .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
+            .await?;
+        inner
+            .store
+            .load_numbers(|number| drop(directory.remember_number(number)))
+            .await?;
+        inner
+            .store
+            .load_trunks(|trunk| drop(directory.remember_trunk(trunk)))
             .await?;
         inner
             .store

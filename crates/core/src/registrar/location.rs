@@ -254,6 +254,19 @@ impl Location {
         }
     }
 
+    /// Whether a live binding came over this stream connection.
+    pub(crate) fn is_bound_to(&self, flow: FlowId, now: Timestamp) -> bool {
+        // Copied out: no lock is held while the other table is asked.
+        let Some(endpoints) = self.0.flows.get(&flow.0).map(|found| found.clone()) else {
+            return false;
+        };
+        let is_live = |held: &Held| held.binding.flow == flow.0 && held.binding.expires_at > now;
+        endpoints
+            .iter()
+            .filter_map(|endpoint| self.0.endpoints.get(endpoint))
+            .any(|held| held.iter().any(is_live))
+    }
+
     /// Removes the bindings of a stream connection that is gone.
     pub(crate) fn flow_closed(&self, flow: FlowId) {
         let Some((_, endpoints)) = self.0.flows.remove(&flow.0) else {

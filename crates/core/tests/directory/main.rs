@@ -3,6 +3,7 @@
 mod accounts;
 mod applications;
 mod endpoints;
+mod trunks;
 
 use std::sync::Arc;
 

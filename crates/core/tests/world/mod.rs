@@ -289,6 +289,7 @@ async fn start(
     let (inbox, wire) = mpsc::channel(1024);
     let signalling = Signalling {
         shards: vec![inbox],
+        dialer: offhook_core::Dialer::none(),
     };
     let told: Arc<OnceLock<offhook_core::Calls>> = Arc::default();
     let media = plane(Arc::clone(&told));

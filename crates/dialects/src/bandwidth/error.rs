@@ -93,6 +93,7 @@ impl Refusal {
             "call" => "call-not-found",
             "registration" => "registration-not-found",
             "account" => "user-not-found",
+            "number" => "number-not-found",
             _ => "resource-not-found",
         };
         Self::new(
@@ -129,6 +130,8 @@ impl From<Error> for Refusal {
                     "domain" => "duplicate-domain",
                     "endpoint" => "duplicate-endpoint",
                     "application" => "duplicate-application",
+                    "number" => "duplicate-number",
+                    "trunk" => "duplicate-trunk",
                     _ => "conflict",
                 };
                 Self::new(
@@ -191,7 +194,8 @@ impl From<Error> for Refusal {
 fn property(field: &'static str) -> &'static str {
     match field {
         "application" => "applicationId",
-        "user" => "name",
+        "user" | "trunk_name" => "name",
+        "numbers" => "number",
         "password" => "credentials.password",
         field => crate::extension::policy::field(Spelling::Camel, field).unwrap_or(field),
     }

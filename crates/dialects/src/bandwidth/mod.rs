@@ -6,9 +6,11 @@ mod callback;
 mod domain;
 mod endpoint;
 mod error;
+mod number;
 mod page;
 mod policy;
 mod registration;
+mod trunk;
 mod xml;
 
 use std::sync::Arc;
@@ -93,6 +95,48 @@ pub fn routes() -> Vec<Route> {
             Method::DELETE,
             "/v1/users/{user_id}/applications/{application_id}",
             application::delete,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/phoneNumbers",
+            number::create,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/phoneNumbers",
+            number::list,
+        ),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/phoneNumbers/{number_id}",
+            number::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/phoneNumbers/{number_id}",
+            number::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/phoneNumbers/{number_id}",
+            number::delete,
+        ),
+        Route::new(Method::POST, "/v1/users/{user_id}/trunks", trunk::create),
+        Route::new(Method::GET, "/v1/users/{user_id}/trunks", trunk::list),
+        Route::new(
+            Method::GET,
+            "/v1/users/{user_id}/trunks/{trunk_id}",
+            trunk::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/users/{user_id}/trunks/{trunk_id}",
+            trunk::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/users/{user_id}/trunks/{trunk_id}",
+            trunk::delete,
         ),
         Route::new(Method::GET, "/v1/users/{user_id}/policy", policy::retrieve),
         Route::new(Method::POST, "/v1/users/{user_id}/policy", policy::update),

@@ -1,8 +1,9 @@
-//! What no vendor has and all faces offer: policies, registrations, their events, the diagnosis. Their shape is ours, so it
+//! What no vendor has and all faces offer: policies, registrations, their events, the diagnosis, trunks. Their shape is ours, so it
 //! is made here once; each face hands in how it spells names and times, and wraps the answer as its vendor does.
 
 pub(crate) mod policy;
 pub(crate) mod registration;
+pub(crate) mod trunk;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value};

@@ -96,6 +96,7 @@ fn parameter(field: &str) -> &str {
         "label" => "alias",
         "user" => "username",
         "name" => "app_name",
+        "trunk_name" => "name",
         field => field,
     }
 }

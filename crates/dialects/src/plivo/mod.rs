@@ -7,9 +7,11 @@ mod call;
 mod callback;
 mod endpoint;
 mod error;
+mod number;
 mod page;
 mod policy;
 mod registration;
+mod trunk;
 mod xml;
 
 use std::sync::Arc;
@@ -86,6 +88,40 @@ pub fn routes() -> Vec<Route> {
             Method::GET,
             "/v1/Account/{auth_id}/Call/{call_uuid}",
             call::retrieve,
+        ),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Number", number::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Number", number::list),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Number/{number}",
+            number::delete,
+        ),
+        Route::new(Method::POST, "/v1/Account/{auth_id}/Trunk", trunk::create),
+        Route::new(Method::GET, "/v1/Account/{auth_id}/Trunk", trunk::list),
+        Route::new(
+            Method::GET,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::retrieve,
+        ),
+        Route::new(
+            Method::POST,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::update,
+        ),
+        Route::new(
+            Method::DELETE,
+            "/v1/Account/{auth_id}/Trunk/{trunk_id}",
+            trunk::delete,
         ),
         Route::new(
             Method::GET,

@@ -203,7 +203,7 @@ fn refusal(caller: &Caller, error: Error) -> Refusal {
 }
 
 /// Exactly the documented keys; `default_number_app` is never shown.
-fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
+pub(crate) fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
     let id = application.id.to_string();
     let extra =
         |name: &str, default: Value| application.extra.get(name).cloned().unwrap_or(default);

@@ -6,9 +6,11 @@ mod call;
 mod callback;
 mod endpoint;
 mod error;
+mod number;
 mod page;
 mod policy;
 mod registration;
+mod trunk;
 mod xml;
 
 use std::sync::Arc;
@@ -63,6 +65,27 @@ pub fn routes() -> Vec<Route> {
             Route::new(Method::GET, at("Call"), call::list),
             Route::new(Method::GET, at("Call/{call_uuid}"), call::retrieve),
             Route::new(Method::GET, at("cdr"), call::records),
+            Route::new(Method::POST, at("Number"), number::create),
+            Route::new(Method::GET, at("Number"), number::list),
+            Route::new(Method::GET, at("Number/{number}"), number::retrieve),
+            Route::new(Method::POST, at("Number/{number}"), number::update),
+            Route::new(Method::DELETE, at("Number/{number}"), number::delete),
+            Route::new(Method::GET, at("numbers"), number::items),
+            Route::new(
+                Method::POST,
+                at("numbers/{number}/application"),
+                number::attach,
+            ),
+            Route::new(
+                Method::DELETE,
+                at("numbers/{number}/application"),
+                number::detach,
+            ),
+            Route::new(Method::POST, at("Trunk"), trunk::create),
+            Route::new(Method::GET, at("Trunk"), trunk::list),
+            Route::new(Method::GET, at("Trunk/{trunk_id}"), trunk::retrieve),
+            Route::new(Method::POST, at("Trunk/{trunk_id}"), trunk::update),
+            Route::new(Method::DELETE, at("Trunk/{trunk_id}"), trunk::delete),
             Route::new(Method::GET, at("Policy"), policy::retrieve),
             Route::new(Method::POST, at("Policy"), policy::update),
             Route::new(Method::DELETE, at("Policy"), policy::delete),

@@ -62,6 +62,7 @@ impl World {
         let (inbox, wire) = mpsc::channel(64);
         let signalling = Signalling {
             shards: vec![inbox],
+            dialer: offhook_core::Dialer::none(),
         };
         let media = MediaHandle::new(|_| Ok(()));
         let dialects = Dialects::new(dialects::dialect);

@@ -160,6 +160,7 @@ fn refused(
     };
     let key = match (option, what) {
         ("http", "HTTP") => "http.listen",
+        ("http", "ACME challenges") => "acme.listen",
         ("http", _) => "sip.ws and sip.wss",
         _ => "sip.udp, sip.tcp and sip.tls",
     };

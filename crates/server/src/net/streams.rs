@@ -14,6 +14,10 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Admission, Connections};
 use super::counters::{Counters, add};
+use super::proxies::{self, Proxies};
+
+/// Until a proxy has said for whom it speaks.
+const HEADER: Duration = Duration::from_secs(5);
 
 /// The bounded queues of the signalling threads, by number of the shard.
 pub type Inboxes = Vec<mpsc::Sender<Input>>;
@@ -33,6 +37,10 @@ pub struct Streams {
     pub stop: CancellationToken,
     /// Told of a flow that is gone: the registrar drops its bindings.
     pub core: Arc<Core>,
+    /// Whose word about a client's address is taken.
+    pub proxies: Arc<Proxies>,
+    /// Pages that may open WebSockets; all of them when it is empty.
+    pub origins: Arc<[String]>,
 }
 
 impl Streams {
@@ -45,14 +53,19 @@ impl Streams {
             return;
         };
         add(&self.counters.received, 1);
-        // An error means that the thread has ended, and so will this connection.
-        let _ = inbox.send(Input::Received { flow, bytes }).await;
+        // Room first: a future that waits with the input in it would be kilobytes, in each connection's task. An error means
+        // that the thread has ended, and so will this connection.
+        if let Ok(room) = inbox.reserve().await {
+            room.send(Input::Received { flow, bytes });
+        }
     }
 
     /// Tells all signalling threads, since a call on any of them may use the flow, and then the registrar.
     pub async fn closed(&self, id: FlowId) {
         for inbox in self.inboxes.iter() {
-            let _ = inbox.send(Input::FlowClosed(id)).await;
+            if let Ok(room) = inbox.reserve().await {
+                room.send(Input::FlowClosed(id));
+            }
         }
         self.core.flow_closed(id);
     }
@@ -62,7 +75,7 @@ impl Streams {
         &self,
         listener: TcpListener,
         transport: Transport,
-        serve: impl Fn(TcpStream, Flow, Admission) -> F,
+        serve: impl Fn(TcpStream, Flow, Admission) -> F + Clone + Send + 'static,
     ) where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -80,7 +93,11 @@ impl Streams {
                     continue;
                 }
             };
-            let Some(admission) = self.connections.admit(remote.ip()) else {
+            let admission = match self.proxies.is_shared(remote.ip()) {
+                true => self.connections.admit_shared(),
+                false => self.connections.admit(remote.ip()),
+            };
+            let Some(admission) = admission else {
                 continue;
             };
             let _ = stream.set_nodelay(true);
@@ -93,7 +110,43 @@ impl Streams {
                 local: canonical(local),
                 remote: canonical(remote),
             };
-            self.tasks.spawn(serve(stream, flow, admission));
+            if !self.proxies.announces(remote.ip()) {
+                self.tasks.spawn(serve(stream, flow, admission));
+                continue;
+            }
+            let (streams, serve) = (self.clone(), serve.clone());
+            self.tasks.spawn(async move {
+                let announced = Box::pin(streams.announced(stream, flow, admission));
+                if let Some((stream, flow, admission)) = announced.await {
+                    serve(stream, flow, admission).await;
+                }
+            });
+        }
+    }
+
+    /// Hears from a proxy for whom it speaks.
+    async fn announced(
+        &self,
+        mut stream: TcpStream,
+        flow: Flow,
+        mut admission: Admission,
+    ) -> Option<(TcpStream, Flow, Admission)> {
+        let header = tokio::time::timeout(HEADER, proxies::read_header(&mut stream));
+        let header = match header.await {
+            Ok(header) => header,
+            Err(late) => Err(late.into()),
+        };
+        match header {
+            Ok(None) => Some((stream, flow, admission)),
+            Ok(Some((remote, _))) => {
+                let admitted = admission.belongs_to(remote.ip());
+                admitted.then_some((stream, Flow { remote, ..flow }, admission))
+            }
+            Err(error) => {
+                tracing::debug!(%error, proxy = %flow.remote, "a proxy did not say for whom it speaks");
+                add(&self.counters.broken_connections, 1);
+                None
+            }
         }
     }
 }

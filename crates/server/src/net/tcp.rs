@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHa
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use super::connections::{Admission, Opened};
+use super::connections::{Admission, Opened, Usage};
 use super::counters::add;
 use super::streams::Streams;
 use super::tls::Tls;
@@ -25,8 +25,11 @@ const FIRST_BYTE: Duration = Duration::from_secs(5);
 /// Until a message that has begun is whole, counted from its first byte.
 const WHOLE_MESSAGE: Duration = Duration::from_secs(10);
 
-/// A connection that said something may be silent for longer than the longest registration.
-const IDLE: Duration = Duration::from_secs(3 * 3600);
+/// Without a word, when no phone is reached by the connection and no session goes over it.
+const UNUSED: Duration = Duration::from_secs(30);
+
+/// The same for a connection that we opened: the next request to that peer would have to open it again.
+const UNUSED_OURS: Duration = Duration::from_secs(300);
 
 /// Until a peer takes what is written to it.
 const WRITE: Duration = Duration::from_secs(10);
@@ -36,17 +39,18 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Accepts connections until the end.
 pub async fn serve(listener: TcpListener, streams: Streams) {
-    streams
-        .accept(listener, Transport::Tcp, |stream, flow, admission| {
-            keep_alive(&stream);
-            connection(streams.clone(), stream, flow, admission)
-        })
-        .await;
+    let accepting = streams.clone();
+    let connect = move |stream, flow, admission| {
+        keep_alive(&stream);
+        connection(streams.clone(), stream, flow, admission)
+    };
+    accepting.accept(listener, Transport::Tcp, connect).await;
 }
 
 /// Accepts connections under TLS until the end.
 pub async fn serve_tls(listener: TcpListener, streams: Streams, tls: Tls) {
-    let connect = |stream, flow, admission| {
+    let accepting = streams.clone();
+    let connect = move |stream, flow, admission| {
         keep_alive(&stream);
         let (streams, tls) = (streams.clone(), tls.clone());
         async move {
@@ -57,7 +61,7 @@ pub async fn serve_tls(listener: TcpListener, streams: Streams, tls: Tls) {
             }
         }
     };
-    streams.accept(listener, Transport::Tls, connect).await;
+    accepting.accept(listener, Transport::Tls, connect).await;
 }
 
 /// Why a connection is to be closed.
@@ -67,6 +71,8 @@ enum Closing {
     Gone,
     /// Nothing, or not enough, came in time.
     Late,
+    /// Nothing came for long, and nobody needs the connection.
+    Unused,
     /// What came is not SIP; the bytes are the last thing to write.
     Foreign(&'static [u8]),
     /// The boundary of messages is lost. An answer may be on its way.
@@ -77,20 +83,28 @@ async fn connection<S>(streams: Streams, stream: S, flow: Flow, _admission: Admi
 where
     S: AsyncRead + AsyncWrite,
 {
-    let mut opened = streams.connections.open(&streams.stop);
+    let opened = streams.connections.open(&streams.stop);
     let flow = Flow {
         id: opened.id,
         ..flow
     };
+    talk(streams, stream, flow, opened).await;
+}
+
+/// Reads and writes until the end of a connection, whoever opened it.
+pub async fn talk<S>(streams: Streams, stream: S, flow: Flow, mut opened: Opened)
+where
+    S: AsyncRead + AsyncWrite,
+{
     let (mut reader, mut writer) = tokio::io::split(stream);
-    let closed = opened.closed.clone();
+    let usage = opened.usage();
     let closing = tokio::select! {
-        closing = read(&streams, flow, &mut reader) => closing,
+        closing = read(&streams, flow, &usage, &mut reader) => closing,
         _ = write(&streams, &mut opened, &mut writer) => Closing::Gone,
-        () = closed.cancelled() => Closing::Gone,
+        () = usage.closed() => Closing::Gone,
     };
     match closing {
-        Closing::Gone => {}
+        Closing::Gone | Closing::Unused => {}
         Closing::Late => add(&streams.counters.broken_connections, 1),
         Closing::Foreign(answer) => {
             add(&streams.counters.broken_connections, 1);
@@ -108,25 +122,33 @@ where
 }
 
 /// Finds peers that went away without a word.
-fn keep_alive(stream: &TcpStream) {
+pub fn keep_alive(stream: &TcpStream) {
     let alive = socket2::TcpKeepalive::new()
         .with_time(Duration::from_secs(60))
         .with_interval(Duration::from_secs(20));
     let _ = socket2::SockRef::from(stream).set_tcp_keepalive(&alive);
 }
 
-async fn read<S: AsyncRead>(streams: &Streams, flow: Flow, reader: &mut ReadHalf<S>) -> Closing {
+async fn read<S: AsyncRead>(
+    streams: &Streams,
+    flow: Flow,
+    usage: &Usage,
+    reader: &mut ReadHalf<S>,
+) -> Closing {
     let mut framer = Framer::new();
     let mut spoke = false;
     let mut begun: Option<Instant> = None;
     loop {
         let deadline = match begun {
             Some(begun) => begun + WHOLE_MESSAGE,
-            None => clock() + if spoke { IDLE } else { FIRST_BYTE },
+            None if usage.is_ours() => clock() + UNUSED_OURS,
+            None => clock() + if spoke { UNUSED } else { FIRST_BYTE },
         };
         let taken = poll_fn(|context| take(reader, context, &mut framer, spoke));
         match tokio::time::timeout_at(deadline, taken).await {
-            Err(_) => return Closing::Late,
+            Err(_) if begun.is_some() || !(spoke || usage.is_ours()) => return Closing::Late,
+            Err(_) if usage.is_kept() || streams.core.flow_in_use(flow.id) => continue,
+            Err(_) => return Closing::Unused,
             Ok(Ok(Taken::Some)) => {}
             Ok(Ok(Taken::Foreign(answer))) => return Closing::Foreign(answer),
             Ok(Ok(Taken::End) | Err(_)) => return Closing::Gone,
@@ -194,6 +216,10 @@ fn foreign(first: &[u8]) -> Option<&'static [u8]> {
     if first.first() == Some(&TLS_HANDSHAKE) {
         return Some(b"");
     }
+    // The first version of the PROXY protocol begins like a method of SIP.
+    if first.starts_with(b"PROXY ") {
+        return Some(b"");
+    }
     let line = first
         .split(|byte| *byte == b'\n')
         .next()
@@ -215,7 +241,8 @@ async fn write<S: AsyncWrite>(
     opened: &mut Opened,
     writer: &mut WriteHalf<S>,
 ) -> io::Result<()> {
-    while let Some(bytes) = opened.next().await {
+    loop {
+        let bytes = opened.next().await;
         // TLS keeps what it made of the bytes until it is told to flush.
         let written = async {
             writer.write_all(&bytes).await?;
@@ -226,7 +253,6 @@ async fn write<S: AsyncWrite>(
             .map_err(io::Error::other)??;
         add(&streams.counters.sent, 1);
     }
-    Ok(())
 }
 
 fn clock() -> Instant {
@@ -235,7 +261,18 @@ fn clock() -> Instant {
 
 #[cfg(test)]
 mod tests {
-    use super::foreign;
+    use super::{Flow, Opened, Streams, TcpStream, foreign, talk};
+
+    /// The size of what a function of that many arguments answers, without calling it.
+    fn size<F>(_: impl FnOnce(Streams, TcpStream, Flow, Opened) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn an_idle_connection_has_a_small_task() {
+        let size = size(talk::<TcpStream>);
+        assert!(size <= 2048, "{size}");
+    }
 
     #[test]
     fn other_protocols_are_known_by_their_first_bytes() {
@@ -245,6 +282,10 @@ mod tests {
                 .starts_with(b"HTTP/1.1 400")
         );
         assert_eq!(foreign(&[22, 3, 1, 2, 0]), Some(&b""[..]));
+        assert_eq!(
+            foreign(b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nX"),
+            Some(&b""[..])
+        );
         assert_eq!(foreign(b"REGISTER sip:a SIP/2.0\r\nVia: x\r\n"), None);
         assert_eq!(foreign(b"\r\n\r\n"), None);
         assert_eq!(foreign(b"R"), None);

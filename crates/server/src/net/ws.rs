@@ -5,14 +5,16 @@ use std::time::Duration;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
 use sip::Flow;
 
-use super::connections::Opened;
+use tokio::time::Instant;
+
+use super::connections::{Opened, Usage};
 use super::counters::add;
 use super::streams::Streams;
 
@@ -25,6 +27,9 @@ const PING: Duration = Duration::from_secs(30);
 /// Without any frame, a pong included.
 const SILENCE: Duration = Duration::from_secs(90);
 
+/// Without a SIP message, when no phone is reached by the connection and no session goes over it.
+const UNUSED: Duration = Duration::from_secs(30);
+
 /// Until a peer takes what is written to it.
 const WRITE: Duration = Duration::from_secs(10);
 
@@ -35,6 +40,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub async fn upgrade(
     State(streams): State<Streams>,
     Extension(flow): Extension<Flow>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Response {
     let upgrade = match upgrade {
@@ -44,6 +50,10 @@ pub async fn upgrade(
     if upgrade.selected_protocol().is_none() {
         let why = "the WebSocket subprotocol has to be `sip` (RFC 7118, section 4)\n";
         return (StatusCode::BAD_REQUEST, why).into_response();
+    }
+    if !is_welcome(&streams.origins, &headers) {
+        let why = "pages of this origin may not connect: sip.origins lists those that may\n";
+        return (StatusCode::FORBIDDEN, why).into_response();
     }
     upgrade
         .read_buffer_size(4 * 1024)
@@ -58,6 +68,16 @@ pub async fn upgrade(
         })
 }
 
+/// RFC 6455 §10.2: browsers name the page that connects, and other clients name what they like or nothing; so the list keeps
+/// foreign pages out, and nobody else.
+fn is_welcome(origins: &[String], headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return true;
+    };
+    let is_this = |known: &String| known.as_bytes().eq_ignore_ascii_case(origin.as_bytes());
+    origins.is_empty() || origins.iter().any(is_this)
+}
+
 async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
     let Some(_admission) = streams.connections.admit(flow.remote.ip()) else {
         return;
@@ -68,11 +88,11 @@ async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
         ..flow
     };
     let (mut sink, mut stream) = socket.split();
-    let closed = opened.closed.clone();
+    let usage = opened.usage();
     let close = tokio::select! {
-        close = read(&streams, flow, &mut stream) => close,
+        close = read(&streams, flow, &usage, &mut stream) => close,
         () = write(&streams, &mut opened, &mut sink) => None,
-        () = closed.cancelled() => Some((1001, "going away")),
+        () = usage.closed() => Some((1001, "going away")),
     };
     if let Some((code, reason)) = close {
         let frame = CloseFrame {
@@ -91,11 +111,25 @@ async fn connection(streams: Streams, socket: WebSocket, flow: Flow) {
 async fn read(
     streams: &Streams,
     flow: Flow,
+    usage: &Usage,
     stream: &mut SplitStream<WebSocket>,
 ) -> Option<(u16, &'static str)> {
+    let mut heard = Instant::now();
+    let mut needed = heard;
     loop {
-        let bytes = match tokio::time::timeout(SILENCE, stream.next()).await {
-            Err(_) => return Some((1001, "silent")),
+        let deadline = (heard + SILENCE).min(needed + UNUSED);
+        let next = tokio::time::timeout_at(deadline, stream.next()).await;
+        let now = Instant::now();
+        if next.is_ok() {
+            heard = now;
+        }
+        let bytes = match next {
+            Err(_) if now >= heard + SILENCE => return Some((1001, "silent")),
+            Err(_) if usage.is_kept() || streams.core.flow_in_use(flow.id) => {
+                needed = now;
+                continue;
+            }
+            Err(_) => return Some((1001, "unused")),
             Ok(None | Some(Ok(Message::Close(_)))) => return None,
             Ok(Some(Ok(Message::Text(text)))) => Bytes::from(text),
             Ok(Some(Ok(Message::Binary(bytes)))) => bytes,
@@ -106,6 +140,7 @@ async fn read(
                 return close_code(&error.to_string());
             }
         };
+        needed = now;
         match bytes.as_ref() {
             b"" | b"\r\n" => {}
             // RFC 5626 §4.4.1, as clients do it on WebSockets too.
@@ -139,8 +174,7 @@ async fn write(streams: &Streams, opened: &mut Opened, sink: &mut SplitSink<WebS
     loop {
         let message = match tokio::time::timeout(PING, opened.next()).await {
             Err(_) => Message::Ping(Bytes::new()),
-            Ok(None) => return,
-            Ok(Some(bytes)) => {
+            Ok(bytes) => {
                 add(&streams.counters.sent, 1);
                 match Utf8Bytes::try_from(bytes.clone()) {
                     Ok(text) => Message::Text(text),
@@ -157,7 +191,30 @@ async fn write(streams: &Streams, opened: &mut Opened, sink: &mut SplitSink<WebS
 
 #[cfg(test)]
 mod tests {
-    use super::close_code;
+    use axum::http::HeaderMap;
+
+    use super::{close_code, header, is_welcome};
+
+    #[test]
+    fn pages_of_other_origins_are_kept_out_when_a_list_is_set() {
+        let from = |origin: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ORIGIN, origin.parse().unwrap());
+            headers
+        };
+        let list = ["https://phone.example".to_owned()];
+        assert!(is_welcome(&[], &from("https://evil.example")));
+        assert!(is_welcome(&list, &from("https://Phone.example")));
+        assert!(is_welcome(&list, &HeaderMap::new()));
+        for other in [
+            "https://evil.example",
+            "null",
+            "https://phone.example:8443",
+            "http://phone.example",
+        ] {
+            assert!(!is_welcome(&list, &from(other)), "{other}");
+        }
+    }
 
     #[test]
     fn errors_have_the_close_codes_of_the_rfc() {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::dialog::Dialog;
 use crate::invite::courtesy::{self, Refused};
 use crate::invite::refer::{Progress, Refers};
-use crate::invite::{Alarm, Session, Stage, put_sdp};
+use crate::invite::{Alarm, Session, Stage, put_sdp, sdp};
 use crate::stack::wire::{ALLOW, Wire};
 use crate::stack::{Command, EndReason, InDialog, Refer, RequestId, SessionEvent};
 use crate::transaction::layer::TransactionId;
@@ -56,6 +56,8 @@ enum What {
     Refer(RequestId),
     /// It tells how far this REFER has come.
     Notify(RequestId),
+    /// An UPDATE with an offer, before the INVITE has its final answer.
+    Offer,
 }
 
 impl Session {
@@ -252,6 +254,60 @@ impl Session {
         self.asides.sent.push(Sent { transaction, what });
     }
 
+    /// Says why no offer may be made beside one in an UPDATE or PRACK that is not answered yet (RFC 3311 §5.2).
+    pub(super) fn early_offer(&self) -> Option<Refused> {
+        let is_ours = |sent: &Sent| sent.what == What::Offer;
+        let is_theirs =
+            |pending: &Pending| matches!(pending.request.method, Method::Update | Method::Prack);
+        if self.asides.pending.iter().any(is_theirs) {
+            Some(Refused::Later)
+        } else if self.asides.sent.iter().any(is_ours) {
+            Some(Refused::Pending)
+        } else {
+            None
+        }
+    }
+
+    /// An UPDATE with an offer of theirs, where one may be made (RFC 3311 §5.2).
+    pub(super) fn asked_early(
+        &mut self,
+        dialog: &mut Dialog,
+        now: Instant,
+        wire: &mut Wire,
+        request: Request,
+        flow: Flow,
+    ) {
+        if let Some(refused) = self.early_offer() {
+            courtesy::refuse(now, wire, &request, flow, refused);
+            return;
+        }
+        dialog.refresh(request.contacts().ok());
+        if let Some(sdp) = sdp(&request.headers, &request.body) {
+            self.ask(now, wire, InDialog::Offer { sdp }, request, flow);
+        }
+    }
+
+    /// Sends an UPDATE with an offer of ours through an early dialog; `None`: none may be sent (RFC 3311 §5.1).
+    pub(super) fn offer_early(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire,
+        dialog: Option<&mut Dialog>,
+        sdp: Bytes,
+    ) {
+        let may_send = self.early_offer().is_none() && self.may_send(wire);
+        let Some(dialog) = dialog.filter(|_| may_send) else {
+            let status = Status::REQUEST_PENDING;
+            self.tell(wire, SessionEvent::ReofferFailed { status });
+            return;
+        };
+        let mut request = dialog.request(Method::Update);
+        request.headers.push(Name::Contact, self.contact(wire));
+        request.headers.push(Name::Allow, Text::from_static(ALLOW));
+        put_sdp(&mut request.headers, &mut request.body, Some(sdp));
+        self.send_aside(now, wire, request, What::Offer);
+    }
+
     pub(super) fn may_send(&self, wire: &Wire) -> bool {
         self.asides.sent.len() < MAX_SENT && !wire.is_full()
     }
@@ -305,6 +361,7 @@ impl Session {
                 }
                 return;
             }
+            What::Offer => return self.early_answered(wire, answer),
         };
         let response = answer.ok();
         self.tell(
@@ -327,6 +384,20 @@ impl Session {
                 stage => stage,
             };
         }
+    }
+
+    fn early_answered(&mut self, wire: &mut Wire, answer: Result<Response, Status>) {
+        let event = match answer {
+            Ok(response) if response.status.is_success() => {
+                if let Some(dialog) = self.stage.dialog() {
+                    dialog.refresh(response.contacts().ok());
+                }
+                let sdp = sdp(&response.headers, &response.body);
+                SessionEvent::Reanswered { sdp }
+            }
+            Ok(Response { status, .. }) | Err(status) => SessionEvent::ReofferFailed { status },
+        };
+        self.tell(wire, event);
     }
 
     /// Forgets a request of the other side whose connection is gone; `false`: it was none of these.

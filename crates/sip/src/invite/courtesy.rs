@@ -3,11 +3,10 @@
 use std::time::Instant;
 
 use crate::dialog::Dialog;
-use crate::invite::Alarm;
 use crate::invite::{Session, sdp, session_timer};
-use crate::stack::wire::{ALLOW, Wire};
+use crate::stack::wire::{ALLOW, SUPPORTED, Wire};
 use crate::transaction::layer::User;
-use crate::{Flow, Method, Name, Request, Status, Text};
+use crate::{Flow, Method, Name, Request, Response, Status, Text};
 
 /// Why a request inside a dialog is refused.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -41,6 +40,10 @@ pub(super) fn refuse(
         let seconds = wire.draw_below(11);
         response.headers.push(Name::RetryAfter, seconds.to_string());
     }
+    refuse_with(now, wire, request, flow, response);
+}
+
+fn refuse_with(now: Instant, wire: &mut Wire, request: &Request, flow: Flow, response: Response) {
     if request.method != Method::Invite {
         wire.serve(now, request, flow, response);
         return;
@@ -53,7 +56,32 @@ pub(super) fn refuse(
     }
 }
 
-/// Takes the sequence number of a request, or refuses it.
+/// What a request asks that we cannot do: RFC 3261 §8.2.2.3, RFC 4028 §9.
+fn unacceptable(request: &Request) -> Option<Response> {
+    let required = request.headers.values(&Name::Require);
+    let unknown: Vec<Text> = required.filter(|tag| !is_supported(tag)).collect();
+    if !unknown.is_empty() {
+        let mut response = request.respond(Status::BAD_EXTENSION);
+        for tag in unknown {
+            response.headers.push(Name::Unsupported, tag);
+        }
+        return Some(response);
+    }
+    if session_timer::is_too_short(request) {
+        let mut response = request.respond(Status::SESSION_INTERVAL_TOO_SMALL);
+        response.headers.push(Name::MinSe, session_timer::min_se());
+        return Some(response);
+    }
+    None
+}
+
+fn is_supported(tag: &str) -> bool {
+    SUPPORTED
+        .split(", ")
+        .any(|known| known.eq_ignore_ascii_case(tag))
+}
+
+/// Takes the sequence number of a request, or refuses it; one that asks for what we cannot do is refused too.
 pub(super) fn in_order(
     dialog: &mut Dialog,
     now: Instant,
@@ -64,8 +92,15 @@ pub(super) fn in_order(
     let taken = request.cseq().is_ok_and(|cseq| dialog.takes(&cseq));
     if !taken {
         refuse(now, wire, request, flow, Refused::OutOfOrder);
+        return false;
     }
-    taken
+    match unacceptable(request) {
+        Some(response) => {
+            refuse_with(now, wire, request, flow, response);
+            false
+        }
+        None => true,
+    }
 }
 
 pub(super) fn has_sdp(request: &Request) -> bool {
@@ -95,7 +130,7 @@ pub(super) fn serve(
             return;
         }
         Method::Options | Method::Update => Status::OK,
-        // We send no provisional answer reliably (RFC 3262 §3).
+        // RFC 3262 §3: it acknowledges nothing that we sent.
         Method::Prack => Status::CALL_DOES_NOT_EXIST,
         Method::Other(_) => Status::NOT_IMPLEMENTED,
         _ => Status::METHOD_NOT_ALLOWED,
@@ -105,8 +140,9 @@ pub(super) fn serve(
         Method::Update => {
             dialog.refresh(request.contacts().ok());
             response.headers.push(Name::Contact, session.contact(wire));
-            if let Some(seconds) = session_timer::grant(&request, &mut response) {
-                session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
+            let usual = wire.config.session_interval;
+            if let Some(timed) = session_timer::grant(&request, &mut response, usual) {
+                session.time(now, wire, Some(timed));
             }
         }
         Method::Options => {

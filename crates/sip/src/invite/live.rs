@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::dialog::Dialog;
 use crate::invite::answer::Answer;
 use crate::invite::courtesy::{self, Refused};
+use crate::invite::prack;
 use crate::invite::reinvite::{Ours, Owed};
 use crate::invite::{Alarm, Session, Stage, put_sdp, sdp, session_timer};
 use crate::stack::wire::{ALLOW, Wire};
@@ -23,8 +24,12 @@ pub(super) struct Live {
     pub(super) answer: Option<Answer>,
     /// Our re-INVITE or UPDATE.
     pub(super) ours: Option<Ours>,
+    /// What is to be offered after a refresh of ours that is under way.
+    pub(super) next: Option<Ours>,
     /// A 2xx that waits for our answer.
     pub(super) owed: Option<Owed>,
+    /// Number of our provisional answer that has no PRACK, and of its INVITE (RFC 3262 §3).
+    pub(super) unpracked: Option<(u32, u32)>,
     /// Their re-INVITE, or UPDATE with an offer, that waits for Answer or Refuse.
     theirs: Option<Theirs>,
     /// Hangup is wanted and waits for the ACK (RFC 3261 §15).
@@ -44,7 +49,9 @@ impl Live {
             caller,
             answer: None,
             ours: None,
+            next: None,
             owed: None,
+            unpracked: None,
             theirs: None,
             hangup: None,
         }
@@ -55,8 +62,9 @@ impl Live {
     }
 
     /// Tells whether an offer of ours may go out (RFC 3261 §14.1).
-    pub(super) fn may_offer(&self) -> bool {
-        self.answer.is_none() && self.theirs.is_none() && self.owed.is_none()
+    pub(super) fn may_offer(&self, session: &Session) -> bool {
+        let is_free = self.answer.is_none() && self.theirs.is_none() && self.owed.is_none();
+        is_free && session.early_offer().is_none()
     }
 
     pub(super) fn command(
@@ -84,7 +92,10 @@ impl Live {
                     wire.respond(now, theirs.transaction, response);
                 }
             }
-            Command::Acknowledge { sdp, .. } => self.acknowledge(session, wire, sdp),
+            Command::Acknowledge { sdp, .. } => {
+                session.described = sdp.clone().or(session.described.take());
+                self.acknowledge(session, wire, sdp);
+            }
             Command::Reinvite { sdp, .. } => self.reoffer(session, now, wire, Method::Invite, sdp),
             Command::Update { sdp, .. } => {
                 let method = match self.dialog.takes_update {
@@ -110,6 +121,7 @@ impl Live {
         let Some(theirs) = self.theirs.take() else {
             return;
         };
+        session.described = sdp.clone().or(session.described.take());
         let offered = !courtesy::has_sdp(&theirs.request) && sdp.is_some();
         let mut response = theirs.request.respond(Status::OK);
         response.headers.push(Name::Contact, session.contact(wire));
@@ -117,12 +129,9 @@ impl Live {
         response.headers.extend(headers);
         put_sdp(&mut response.headers, &mut response.body, sdp);
         // RFC 4028 §7.4: each refresh says anew how long the session lasts.
-        match session_timer::grant(&theirs.request, &mut response) {
-            Some(seconds) => {
-                session.arm(now, wire, Alarm::Expire, session_timer::patience(seconds));
-            }
-            None => session.disarm(wire, Alarm::Expire),
-        }
+        let usual = wire.config.session_interval;
+        let timed = session_timer::grant(&theirs.request, &mut response, usual);
+        session.time(now, wire, timed);
         let found = wire.transactions.get(theirs.transaction);
         let flow = found.map_or(session.flow, |found| found.flow);
         let bytes = wire.respond(now, theirs.transaction, response);
@@ -204,6 +213,13 @@ impl Live {
         match request.method {
             Method::Bye => self.bye(session, now, wire, &request, flow),
             Method::Invite => self.invited(session, now, wire, request, flow),
+            Method::Prack
+                if self.unpracked.is_some() && prack::names(&request) == self.unpracked =>
+            {
+                self.unpracked = None;
+                wire.serve(now, &request, flow, request.respond(Status::OK));
+                Stage::Live(self)
+            }
             Method::Update if courtesy::has_sdp(&request) => {
                 self.offered(session, now, wire, request, flow);
                 Stage::Live(self)
@@ -234,7 +250,7 @@ impl Live {
                 reason: request.headers.get(&Name::Reason).cloned(),
             },
         };
-        session.ended(wire, why)
+        session.left(now, wire, self.dialog, why)
     }
 
     /// A re-INVITE.
@@ -273,10 +289,10 @@ impl Live {
             Some(Refused::Gone)
         } else if self.theirs.is_some() {
             Some(Refused::Later)
-        } else if self.sent().is_some() || our_offer_is_out || self.owed.is_some() {
+        } else if self.offers() || our_offer_is_out || self.owed.is_some() {
             Some(Refused::Pending)
         } else {
-            None
+            session.early_offer()
         };
         if let Some(refused) = refused {
             courtesy::refuse(now, wire, &request, flow, refused);

@@ -1,4 +1,4 @@
-//! INVITE sessions: RFC 3261 §13, §14, §15, with RFC 4028 as the called side and RFC 6026.
+//! INVITE sessions: RFC 3261 §13, §14, §15, with RFC 3262, RFC 3311, RFC 3515, RFC 4028 and RFC 6026.
 //!
 //! A [`Session`] is in one [`Stage`]; each stage is a file whose functions take what happened and give the next
 //! stage. Sessions send through [`Wire`] and tell what happened as `SessionEvent`.
@@ -8,11 +8,13 @@ mod aside;
 mod courtesy;
 mod incoming;
 mod leaving;
+mod lingering;
 mod live;
 mod outgoing;
+mod prack;
 mod refer;
 mod reinvite;
-mod session_timer;
+pub(crate) mod session_timer;
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -23,8 +25,11 @@ use crate::dialog::Dialog;
 use crate::invite::aside::Asides;
 use crate::invite::incoming::Incoming;
 use crate::invite::leaving::Leaving;
+use crate::invite::lingering::Lingering;
 use crate::invite::live::Live;
 use crate::invite::outgoing::Outgoing;
+use crate::invite::session_timer::Timed;
+use crate::message::body::sdp;
 use crate::stack::wire::{Due, Wire};
 use crate::stack::{Command, EndReason, SessionEvent, SessionId};
 use crate::transaction::key::Token;
@@ -46,6 +51,10 @@ pub(crate) struct Session {
     user: Text,
     stage: Stage,
     asides: Asides,
+    /// How the session is kept alive.
+    timed: Option<Timed>,
+    /// Our description that both sides agreed on last, for a re-INVITE that only refreshes.
+    described: Option<Bytes>,
     alarms: [Option<TimerId>; Alarm::COUNT],
 }
 
@@ -60,17 +69,19 @@ enum Stage {
     Live(Box<Live>),
     /// Our BYE waits for its answer.
     Leaving(Box<Leaving>),
+    /// The session is over, but not what is told of a REFER.
+    Lingering(Box<Lingering>),
     Gone,
 }
 
 /// The timers of a session.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Alarm {
-    /// Send the 2xx again (RFC 3261 §13.3.1.4).
+    /// Send the 2xx (RFC 3261 §13.3.1.4) or reliable provisional answer (RFC 3262 §3) again.
     Repeat,
-    /// The ACK did not come (RFC 3261 §13.3.1.4).
+    /// Its ACK or PRACK did not come, or our own answer to an offer of theirs.
     GiveUp,
-    /// Try a re-INVITE again (RFC 3261 §14.1).
+    /// Try a re-INVITE again (RFC 3261 §14.1); ring again (RFC 3261 §13.3.1.1).
     Retry,
     /// The session was not refreshed (RFC 4028 §10).
     Expire,
@@ -80,10 +91,14 @@ pub(crate) enum Alarm {
     CancelOver,
     /// The layer above did not answer a request.
     Unanswered,
+    /// It is our turn to refresh the session (RFC 4028 §7.2).
+    Refresh,
+    /// Nobody had a last word about a REFER.
+    LingerOver,
 }
 
 impl Alarm {
-    const COUNT: usize = 7;
+    const COUNT: usize = 9;
 }
 
 /// Where a session stands, for who wants to take its place (RFC 3891 §3).
@@ -103,8 +118,9 @@ impl Stage {
     fn dialog(&mut self) -> Option<&mut Dialog> {
         match self {
             Self::Incoming(stage) => Some(&mut stage.dialog),
-            Self::Outgoing(stage) => stage.forks.first_mut(),
+            Self::Outgoing(stage) => stage.forks.first_mut().map(|fork| &mut fork.dialog),
             Self::Live(stage) => Some(&mut stage.dialog),
+            Self::Lingering(stage) => Some(&mut stage.dialog),
             Self::Leaving(_) | Self::Gone => None,
         }
     }
@@ -134,8 +150,12 @@ impl Session {
         call: Call,
     ) -> Self {
         let (flow, user) = (call.to.flow, call.contact_user.clone());
+        let described = call.sdp.clone();
         let stage = Stage::Outgoing(Box::new(Outgoing::begin(now, wire, id, token, call)));
-        Self::new(id, token, flow, user, stage)
+        Self {
+            described,
+            ..Self::new(id, token, flow, user, stage)
+        }
     }
 
     fn new(id: SessionId, token: Token, flow: Flow, user: Text, stage: Stage) -> Self {
@@ -146,6 +166,8 @@ impl Session {
             user,
             stage,
             asides: Asides::default(),
+            timed: None,
+            described: None,
             alarms: [None; Alarm::COUNT],
         }
     }
@@ -166,9 +188,10 @@ impl Session {
     pub(crate) fn has_dialog(&self, call_id: &Text, tag: &str) -> bool {
         match &self.stage {
             Stage::Incoming(stage) => stage.dialog.is_with(call_id, tag),
-            Stage::Outgoing(stage) => stage.forks.iter().any(|fork| fork.is_with(call_id, tag)),
+            Stage::Outgoing(stage) => stage.has_dialog(call_id, tag),
             Stage::Live(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Leaving(stage) => stage.dialog.is_with(call_id, tag),
+            Stage::Lingering(stage) => stage.dialog.is_with(call_id, tag),
             Stage::Gone => false,
         }
     }
@@ -178,7 +201,7 @@ impl Session {
             Stage::Incoming(_) => Standing::Ringing,
             Stage::Outgoing(_) => Standing::Early,
             Stage::Live(_) => Standing::Confirmed,
-            Stage::Leaving(_) | Stage::Gone => Standing::Over,
+            Stage::Leaving(_) | Stage::Lingering(_) | Stage::Gone => Standing::Over,
         }
     }
 
@@ -188,7 +211,7 @@ impl Session {
             Stage::Outgoing(stage) => stage.transaction == transaction,
             Stage::Live(stage) => stage.awaits(transaction),
             Stage::Leaving(stage) => stage.transaction == transaction,
-            Stage::Incoming(_) | Stage::Gone => false,
+            Stage::Incoming(_) | Stage::Lingering(_) | Stage::Gone => false,
         }
     }
 
@@ -208,15 +231,18 @@ impl Session {
                 | Command::Notify { .. }
         ) {
             let mut stage = self.take();
-            self.aside(now, wire, stage.dialog(), command);
-            self.stage = stage;
+            let is_told = matches!(command, Command::Notify { .. });
+            if is_told || !matches!(stage, Stage::Lingering(_)) {
+                self.aside(now, wire, stage.dialog(), command);
+            }
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match self.take() {
             Stage::Incoming(stage) => stage.command(self, now, wire, command),
             Stage::Outgoing(stage) => stage.command(self, now, wire, command),
             Stage::Live(stage) => stage.command(self, now, wire, command),
-            stage @ (Stage::Leaving(_) | Stage::Gone) => stage,
+            stage @ (Stage::Leaving(_) | Stage::Lingering(_) | Stage::Gone) => stage,
         };
     }
 
@@ -228,6 +254,7 @@ impl Session {
             Stage::Outgoing(stage) => stage.request(self, now, wire, request, flow),
             Stage::Live(stage) => stage.request(self, now, wire, request, flow),
             Stage::Leaving(stage) => stage.request(self, now, wire, request, flow),
+            Stage::Lingering(stage) => stage.request(self, now, wire, request, flow),
             Stage::Gone => Stage::Gone,
         };
     }
@@ -261,13 +288,15 @@ impl Session {
     ) {
         if self.is_aside(transaction) {
             self.aside_answered(now, wire, transaction, Ok(response));
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match self.take() {
             Stage::Outgoing(stage) => stage.answered(self, now, wire, response),
             Stage::Live(stage) => stage.answered(self, now, wire, transaction, response),
             Stage::Leaving(stage) => stage.answered(self, wire, response),
-            stage @ (Stage::Incoming(_) | Stage::Gone) => stage,
+            stage @ (Stage::Incoming(_) | Stage::Lingering(_) | Stage::Gone) => stage,
         };
     }
 
@@ -281,6 +310,8 @@ impl Session {
     ) {
         if self.is_aside(transaction) {
             self.aside_answered(now, wire, transaction, Err(status));
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         if self.aside_lost(transaction) {
@@ -312,9 +343,13 @@ impl Session {
             return;
         }
         self.stage = match (self.take(), alarm) {
+            (Stage::Incoming(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
+            (Stage::Incoming(stage), Alarm::GiveUp) => stage.give_up(self, now, wire),
+            (Stage::Incoming(stage), Alarm::Retry) => stage.remind(self, now, wire),
             (Stage::Live(stage), Alarm::Repeat) => stage.repeat(self, now, wire),
             (Stage::Live(stage), Alarm::GiveUp) => stage.give_up(self, now, wire),
             (Stage::Live(stage), Alarm::Retry) => stage.retry(self, now, wire),
+            (Stage::Live(stage), Alarm::Refresh) => stage.refresh(self, now, wire),
             (Stage::Live(stage), Alarm::Expire) => {
                 stage.end_with_bye(self, now, wire, EndReason::SessionExpired)
             }
@@ -323,6 +358,7 @@ impl Session {
                 stage.abandon(now, wire);
                 self.ended(wire, EndReason::TransportLost)
             }
+            (Stage::Lingering(_), Alarm::LingerOver) => Stage::Gone,
             (Stage::Outgoing(stage), Alarm::CancelOver) => {
                 wire.drop_transaction(stage.transaction);
                 stage.failed(self, wire, Status::REQUEST_TERMINATED, None)
@@ -354,6 +390,17 @@ impl Session {
     fn ended(&self, wire: &mut Wire, why: EndReason) -> Stage {
         self.tell(wire, SessionEvent::Ended { why });
         Stage::Gone
+    }
+
+    /// The other side ended the session; what it wants to know of its REFERs outlives it.
+    fn left(&mut self, now: Instant, wire: &mut Wire, dialog: Dialog, why: EndReason) -> Stage {
+        let gone = self.ended(wire, why);
+        if self.asides.subscriptions.is_empty() {
+            return gone;
+        }
+        self.close(now, wire);
+        self.arm(now, wire, Alarm::LingerOver, lingering::LONGEST);
+        Stage::Lingering(Box::new(Lingering { dialog }))
     }
 
     fn contact(&self, wire: &Wire) -> Text {
@@ -414,18 +461,6 @@ impl Session {
             transaction,
         }))
     }
-}
-
-/// Gives the session description of a message, if its body is one (RFC 3261 §7.4.1).
-fn sdp(headers: &Headers, body: &Bytes) -> Option<Bytes> {
-    let is_sdp = match headers.get(&Name::ContentType) {
-        Some(value) => {
-            let kind = value.split(';').next().unwrap_or_default().trim();
-            kind.eq_ignore_ascii_case("application/sdp")
-        }
-        None => body.starts_with(b"v=0"),
-    };
-    (is_sdp && !body.is_empty()).then(|| body.clone())
 }
 
 /// Puts a session description into a message.

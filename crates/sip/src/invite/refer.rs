@@ -67,6 +67,10 @@ impl Refers {
         self.0.retain(|open| open.refer != refer);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn number(&self, refer: RequestId) -> Option<u32> {
         let open = self.0.iter().find(|open| open.refer == refer)?;
         Some(open.number)

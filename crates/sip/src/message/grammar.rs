@@ -58,23 +58,21 @@ pub(crate) fn quoted_end(text: &str) -> Option<usize> {
 pub(crate) fn find_outside(text: &str, wanted: u8) -> Result<Option<usize>, Open> {
     let bytes = text.as_bytes();
     let mut at = 0;
-    let mut bracket = false;
-    while let Some(&byte) = bytes.get(at) {
-        match byte {
-            b'"' if !bracket => at += quoted_end(text.get(at..).ok_or(Open)?).ok_or(Open)?,
-            b'<' => {
-                bracket = true;
-                at += 1;
+    loop {
+        let rest = bytes.get(at..).unwrap_or_default();
+        let Some(found) = memchr::memchr3(wanted, b'"', b'<', rest) else {
+            return Ok(None);
+        };
+        at += found;
+        match bytes.get(at) {
+            Some(&byte) if byte == wanted => return Ok(Some(at)),
+            Some(b'"') => at += quoted_end(text.get(at..).ok_or(Open)?).ok_or(Open)?,
+            _ => {
+                let inside = bytes.get(at..).unwrap_or_default();
+                at += memchr::memchr(b'>', inside).ok_or(Open)? + 1;
             }
-            b'>' => {
-                bracket = false;
-                at += 1;
-            }
-            _ if byte == wanted && !bracket => return Ok(Some(at)),
-            _ => at += 1,
         }
     }
-    if bracket { Err(Open) } else { Ok(None) }
 }
 
 /// A quoted string or an angle bracket without its end.
@@ -98,6 +96,9 @@ impl<'a> Iterator for List<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         let rest = self.rest.take()?;
+        if memchr::memchr(b',', rest.as_bytes()).is_none() {
+            return Some(trim(rest));
+        }
         // An open quote makes the rest one value, which its own parser then refuses.
         match find_outside(rest, b',') {
             Ok(Some(at)) => {

@@ -2,6 +2,7 @@
 //!
 //! Header values stay text until somebody asks for the typed form; each typed header is one file in [`header`].
 
+pub(crate) mod body;
 pub(crate) mod grammar;
 pub mod header;
 pub mod headers;
@@ -14,8 +15,8 @@ pub mod request;
 pub mod response;
 pub mod status;
 pub mod uri;
-mod validate;
-mod write;
+pub(crate) mod validate;
+pub(crate) mod write;
 
 use bytes::Bytes;
 

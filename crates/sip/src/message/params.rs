@@ -1,11 +1,13 @@
 //! Parameters of a header value: `;name=value;flag` (RFC 3261 §7.3.1).
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
 
 use crate::Text;
 use crate::message::grammar::{
     find_outside, is_token, quoted_end, slice, split_off, trim, unquote,
 };
+use crate::message::write::push_number;
 
 /// The parameters of a header value as sent: the text after the first `;`, read when asked.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
@@ -101,6 +103,32 @@ impl Params {
         self.0 = text.into();
     }
 
+    /// Puts `received` in, and `rport` in its place (RFC 3581 §4), in one pass: each answer needs it.
+    pub(crate) fn with_source(&self, received: IpAddr, rport: Option<u16>) -> Self {
+        // Writing into a String cannot fail.
+        let mut text = String::with_capacity(self.0.len() + "received=;rport=65535".len() + 40);
+        let mut said = false;
+        for (name, value) in self.iter() {
+            if name.eq_ignore_ascii_case("received") {
+                if !said {
+                    write_param(&mut text, "received", Some(""));
+                    let _ = write!(text, "{received}");
+                }
+                said = true;
+            } else if let Some(port) = rport.filter(|_| name.eq_ignore_ascii_case("rport")) {
+                write_param(&mut text, "rport", Some(""));
+                push_number(&mut text, port);
+            } else {
+                write_param(&mut text, name, value);
+            }
+        }
+        if !said {
+            write_param(&mut text, "received", Some(""));
+            let _ = write!(text, "{received}");
+        }
+        Self(text.into())
+    }
+
     /// Removes a parameter.
     pub fn remove(&mut self, name: &str) {
         let mut text = String::with_capacity(self.0.len());
@@ -142,7 +170,8 @@ impl fmt::Display for Params {
         if self.is_empty() {
             return Ok(());
         }
-        write!(f, ";{}", self.0)
+        f.write_str(";")?;
+        f.write_str(&self.0)
     }
 }
 
@@ -168,6 +197,24 @@ mod tests {
         for bad in [";;", "a;;b", "a=\"b", "a b=c", "a=\"b\"c", "=x"] {
             assert_eq!(params(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn where_a_request_came_from_goes_in_at_once() {
+        let source = |text| {
+            let params = params(text).expect("parses");
+            params
+                .with_source([192, 0, 2, 1].into(), Some(5060))
+                .to_string()
+        };
+        assert_eq!(
+            source("branch=1;rport;x"),
+            ";branch=1;rport=5060;x;received=192.0.2.1"
+        );
+        assert_eq!(
+            source("received=a;branch=1;Received=b;RPORT=9"),
+            ";received=192.0.2.1;branch=1;rport=5060"
+        );
     }
 
     #[test]

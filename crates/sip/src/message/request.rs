@@ -9,7 +9,7 @@ use crate::message::method::Method;
 use crate::message::response::Response;
 use crate::message::status::Status;
 use crate::message::uri::Uri;
-use crate::message::{validate, write};
+use crate::message::{body, validate, write};
 
 /// A request (RFC 3261 §7.1).
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,7 +53,7 @@ impl Request {
     /// Checks what every element must be able to rely on: mandatory headers, their grammar and ranges, the method
     /// of CSeq, the Request-URI (RFC 3261 §8.1.1, §20; RFC 4475 §3).
     pub fn validate(&self) -> Result<(), Refusal> {
-        validate::request(self)
+        validate::request(self).map(|_| ())
     }
 
     /// Makes a response with the headers that it takes from the request (RFC 3261 §8.2.6.2). A To tag is not added.
@@ -106,6 +106,11 @@ impl Request {
     /// Reads all Contacts; none is an empty list.
     pub fn contacts(&self) -> Result<Contacts, HeaderError> {
         self.headers.contacts()
+    }
+
+    /// Finds the session description in the body, also inside a multipart (RFC 5621 §3).
+    pub fn sdp(&self) -> Option<Bytes> {
+        body::sdp(&self.headers, &self.body)
     }
 
     /// Reads the Request-URI.

@@ -42,7 +42,7 @@ impl Response {
 
     /// Checks that the response can be matched to a request; one that fails is dropped (RFC 3261 §8.1.3, §17.1.3).
     pub fn validate(&self) -> Result<(), Refusal> {
-        validate::response(self)
+        validate::response(self).map(|_| ())
     }
 
     /// Writes into the top Via where the request came from: `received` (RFC 3261 §18.2.1), and `rport` where it
@@ -93,5 +93,27 @@ impl Response {
     /// Reads all Contacts; none is an empty list.
     pub fn contacts(&self) -> Result<Contacts, HeaderError> {
         self.headers.contacts()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::header::Name;
+
+    #[test]
+    fn where_a_redirect_leads_is_in_the_order_of_q() {
+        let mut response = Response::new(Status::MOVED_TEMPORARILY);
+        response
+            .headers
+            .push(Name::Contact, "<sip:a@x>;q=0.2, <sip:b@x>");
+        response
+            .headers
+            .push(Name::Contact, "<sip:c@x>;q=0.7, <sip:d@x>;q=0.2");
+        let redirects = response.redirects();
+        let uris: Vec<&str> = redirects.iter().map(|to| &*to.uri_text).collect();
+        assert_eq!(uris, ["sip:b@x", "sip:c@x", "sip:a@x", "sip:d@x"]);
+        response.headers.set(Name::Contact, "*");
+        assert!(response.redirects().is_empty());
     }
 }

@@ -7,12 +7,20 @@ use crate::message::request::{Refusal, Request};
 use crate::message::response::Response;
 use crate::message::status::Status;
 
+/// The typed headers that every message has, read once when it is judged.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) via: Via,
+    pub(crate) to: NameAddr,
+    pub(crate) cseq: CSeq,
+}
+
 /// Checks a request.
-pub(super) fn request(request: &Request) -> Result<(), Refusal> {
+pub(crate) fn request(request: &Request) -> Result<Judged, Refusal> {
     let headers = &request.headers;
     let found = Found::in_headers(headers)?;
-    let cseq = found.judge()?;
-    if cseq.method != request.method {
+    let judged = found.judge()?;
+    if judged.cseq.method != request.method {
         return Err(bad("CSeq Method Differs"));
     }
     if let Some(hops) = found.max_forwards {
@@ -37,13 +45,12 @@ pub(super) fn request(request: &Request) -> Result<(), Refusal> {
             }
         }
     }
-    Ok(())
+    Ok(judged)
 }
 
 /// Checks a response as far as it is needed to match it.
-pub(super) fn response(response: &Response) -> Result<(), Refusal> {
-    Found::in_headers(&response.headers)?.judge()?;
-    Ok(())
+pub(crate) fn response(response: &Response) -> Result<Judged, Refusal> {
+    Found::in_headers(&response.headers)?.judge()
 }
 
 /// The headers that are judged, found in one pass. All but Via, Contact and the routes may stand only once
@@ -94,7 +101,7 @@ impl<'a> Found<'a> {
     }
 
     /// Judges what every message must have (RFC 3261 §8.1.1). Max-Forwards may be missing: served as if 70.
-    fn judge(&self) -> Result<CSeq, Refusal> {
+    fn judge(&self) -> Result<Judged, Refusal> {
         let must = |value: Option<&'a Text>, name: Name| {
             value.ok_or_else(|| refusal(HeaderError::Missing(name)))
         };
@@ -104,13 +111,14 @@ impl<'a> Found<'a> {
         let cseq = must(self.cseq, Name::CSeq)?;
         let from = must(self.from, Name::From)?;
         let to = must(self.to, Name::To)?;
-        Via::parse_top(via).map_err(malformed(Name::Via))?;
+        let via = Via::parse_top(via).map_err(malformed(Name::Via))?;
         if call_id.is_empty() || call_id.contains([' ', '\t']) {
             return Err(refusal(HeaderError::Malformed(Name::CallId)));
         }
         NameAddr::parse(from).map_err(malformed(Name::From))?;
-        NameAddr::parse(to).map_err(malformed(Name::To))?;
-        CSeq::parse(cseq).map_err(malformed(Name::CSeq))
+        let to = NameAddr::parse(to).map_err(malformed(Name::To))?;
+        let cseq = CSeq::parse(cseq).map_err(malformed(Name::CSeq))?;
+        Ok(Judged { via, to, cseq })
     }
 }
 

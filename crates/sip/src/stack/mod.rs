@@ -118,8 +118,7 @@ impl Stack {
         for transaction in self.wire.transactions.on_flow(flow) {
             self.drive(now, transaction, Happening::TransportLost);
         }
-        let of_flow = (flow.0, SessionId(0))..=(flow.0, SessionId(u64::MAX));
-        let sessions: Vec<_> = self.by_flow.range(of_flow).map(|&(_, id)| id).collect();
+        let sessions: Vec<_> = self.on_flow(flow).collect();
         for session in sessions {
             self.with(now, session, |session, wire| session.flow_closed(now, wire));
         }
@@ -177,19 +176,38 @@ impl Stack {
             self.sessions.remove(&id);
             self.by_token.remove(&token);
         }
-        if before != after || is_gone {
-            self.by_flow.remove(&(before.0, id));
+        if before != after && !is_gone {
+            self.join_flow(after, id);
         }
-        if before != after && !is_gone && after != FlowId::NONE {
-            self.by_flow.insert((after.0, id));
+        if before != after || is_gone {
+            self.leave_flow(before, id);
         }
         true
     }
 
-    fn insert(&mut self, session: Session) {
-        if session.flow.id != FlowId::NONE {
-            self.by_flow.insert((session.flow.id.0, session.id));
+    /// Notes that a session goes over a connection.
+    fn join_flow(&mut self, flow: FlowId, id: SessionId) {
+        if flow != FlowId::NONE {
+            if self.on_flow(flow).next().is_none() {
+                self.wire.outputs.push_back(Output::Keep(flow));
+            }
+            self.by_flow.insert((flow.0, id));
         }
+    }
+
+    fn leave_flow(&mut self, flow: FlowId, id: SessionId) {
+        if self.by_flow.remove(&(flow.0, id)) && self.on_flow(flow).next().is_none() {
+            self.wire.outputs.push_back(Output::Release(flow));
+        }
+    }
+
+    fn on_flow(&self, flow: FlowId) -> impl Iterator<Item = SessionId> {
+        let of_flow = (flow.0, SessionId(0))..=(flow.0, SessionId(u64::MAX));
+        self.by_flow.range(of_flow).map(|&(_, id)| id)
+    }
+
+    fn insert(&mut self, session: Session) {
+        self.join_flow(session.flow.id, session.id);
         self.by_token.insert(session.token, session.id);
         self.sessions.insert(session.id, session);
     }
@@ -212,6 +230,8 @@ pub struct Config {
     pub max_sessions: usize,
     /// Subscriptions alive at once; more are refused with 503.
     pub max_subscriptions: usize,
+    /// The session interval that we ask for, in seconds, at least 90 (RFC 4028 §4); zero: we ask for none.
+    pub session_interval: u32,
     /// Value of Server and User-Agent.
     pub product: Text,
 }
@@ -227,6 +247,7 @@ impl Config {
             max_transactions: 100_000,
             max_sessions: 20_000,
             max_subscriptions: 10_000,
+            session_interval: 1_800,
             product: Text::from_static("Offhook"),
         }
     }
@@ -274,6 +295,10 @@ pub enum Output {
     },
     /// Something to tell the layer above.
     Event(Event),
+    /// A stream connection has its first session: silence is no reason to close it.
+    Keep(FlowId),
+    /// The last session of a stream connection is gone, or goes on over another one.
+    Release(FlowId),
     /// A message that belongs to a dialog or transaction of another shard.
     Handoff {
         /// The shard that owns it.
@@ -590,6 +615,11 @@ pub enum SessionEvent {
     Cancelled {
         /// Value of its Reason header (RFC 3326 §2).
         reason: Option<Text>,
+    },
+    /// The PRACK for a provisional answer of ours that made the first offer brought the answer (RFC 3262 §5).
+    Acknowledged {
+        /// The answer.
+        sdp: Bytes,
     },
     /// The ACK for our 2xx came.
     Confirmed {

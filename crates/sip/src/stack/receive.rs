@@ -5,9 +5,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use crate::dialog::Dialog;
+use crate::invite::session_timer;
+use crate::message::validate::{self, Judged};
 use crate::stack::replace::Unreplaceable;
 use crate::stack::wire::{Told, acknowledgement, input_of, tag_to};
 use crate::stack::{Event, Output, SessionId, Stack};
+use crate::stun;
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{ClientKey, MergeKey, ServerKey, Token};
 use crate::transaction::layer::{Machine, TransactionId, User};
@@ -23,6 +26,13 @@ impl Stack {
             .iter()
             .all(|byte| matches!(byte, b'\r' | b'\n' | b' ' | 0))
         {
+            return;
+        }
+        // RFC 5626 §4.4.2: on datagrams, and without a trace in anything else.
+        if flow.transport == Transport::Udp && stun::is_stun(&bytes) {
+            if let Some(answer) = stun::answer(&bytes, flow.remote) {
+                self.wire.send(flow, answer);
+            }
             return;
         }
         let framing = match flow.transport {
@@ -43,15 +53,18 @@ impl Stack {
     // --- requests ---
 
     fn request(&mut self, now: Instant, flow: Flow, bytes: Bytes, request: Request) {
-        if let Err(refusal) = request.validate() {
-            self.wire
-                .reject(flow, &request, refusal.status, refusal.why);
-            return;
-        }
+        let judged = match validate::request(&request) {
+            Ok(judged) => judged,
+            Err(refusal) => {
+                self.wire
+                    .reject(flow, &request, refusal.status, refusal.why);
+                return;
+            }
+        };
         let tag = match request.method {
             // REGISTER makes no dialog; a tag that a phone sends in it means nothing.
             Method::Register => None,
-            _ => request.to().ok().and_then(|to| to.tag()),
+            _ => judged.to.tag(),
         };
         let token = tag.as_ref().map(|tag| Token::from_tag(tag));
         // A dialog of another shard. CANCEL and the ACK to a refusal come from where the INVITE came from.
@@ -107,6 +120,11 @@ impl Stack {
         }
         if request.max_forwards() == Some(0) {
             let status = Status::TOO_MANY_HOPS;
+            self.wire.reject(flow, &request, status, "");
+            return;
+        }
+        if session_timer::is_too_short(&request) {
+            let status = Status::SESSION_INTERVAL_TOO_SMALL;
             self.wire.reject(flow, &request, status, "");
             return;
         }
@@ -216,14 +234,13 @@ impl Stack {
 
     fn response(&mut self, now: Instant, flow: Flow, bytes: Bytes, response: Response) {
         // RFC 3261 §8.1.3.3: more than our own Via is somebody else's answer.
-        if response.validate().is_err() || response.headers.values(&Name::Via).nth(1).is_some() {
+        let Ok(Judged { via, cseq, .. }) = validate::response(&response) else {
+            return;
+        };
+        if response.headers.values(&Name::Via).nth(1).is_some() {
             return;
         }
-        let branch = response.via().ok().and_then(|via| via.branch());
-        let (Some(branch), Ok(cseq)) = (
-            branch.and_then(|branch| Token::from_branch(&branch)),
-            response.cseq(),
-        ) else {
+        let Some(branch) = via.branch().and_then(|branch| Token::from_branch(&branch)) else {
             return;
         };
         if branch.shard != self.wire.config.shard {

@@ -9,7 +9,8 @@ use rand_core::RngCore;
 use smallvec::SmallVec;
 
 use crate::dialog::Dialog;
-use crate::invite::{Alarm, put_sdp};
+use crate::invite::{Alarm, put_sdp, session_timer};
+use crate::message::write::push_address;
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
 use crate::subscription::{self, SubscriptionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
@@ -22,6 +23,9 @@ use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transpo
 
 /// The methods that we take.
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER, SUBSCRIBE, PUBLISH";
+
+/// The extensions that we support in a session (RFC 3262, RFC 4028, RFC 3891, RFC 4488).
+pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
 /// Whose time has come.
 #[derive(Copy, Clone, Debug)]
@@ -100,12 +104,19 @@ impl Wire {
 
     /// Makes the Contact value of a session on this flow: RFC 3261 §8.1.1.8.
     pub(crate) fn contact(&self, flow: &Flow, user: &str) -> Text {
-        let at = if user.is_empty() { "" } else { "@" };
-        let local = flow.local;
-        match flow.transport.uri_param() {
-            Some(transport) => format!("<sip:{user}{at}{local};transport={transport}>").into(),
-            None => format!("<sip:{user}{at}{local}>").into(),
+        let mut text = String::with_capacity(user.len() + 48);
+        text.push_str("<sip:");
+        text.push_str(user);
+        if !user.is_empty() {
+            text.push('@');
         }
+        push_address(&mut text, flow.local);
+        if let Some(transport) = flow.transport.uri_param() {
+            text.push_str(";transport=");
+            text.push_str(transport);
+        }
+        text.push('>');
+        text.into()
     }
 
     /// Gives an answer its last touches and writes it: RFC 3261 §18.2.1, RFC 3581 §4.
@@ -164,6 +175,9 @@ impl Wire {
         match status {
             Status::SERVICE_UNAVAILABLE => response.headers.push(Name::RetryAfter, "5"),
             Status::METHOD_NOT_ALLOWED => response.headers.push(Name::Allow, ALLOW),
+            Status::SESSION_INTERVAL_TOO_SMALL => {
+                response.headers.push(Name::MinSe, session_timer::min_se());
+            }
             _ => {}
         }
         self.reply(flow, response);
@@ -487,13 +501,16 @@ fn own_branch(request: &Request) -> Option<Token> {
 }
 
 fn via(flow: &Flow, branch: Token) -> Text {
-    let transport = flow.transport.via_name();
-    let (local, branch) = (flow.local, branch.branch());
+    let mut text = String::with_capacity(80);
+    text.push_str("SIP/2.0/");
+    text.push_str(flow.transport.via_name());
+    text.push(' ');
+    push_address(&mut text, flow.local);
+    text.push_str(";branch=");
+    text.push_str(&branch.branch());
     // RFC 3581 §3: datagrams only.
-    let rport = if flow.transport == Transport::Udp {
-        ";rport"
-    } else {
-        ""
-    };
-    format!("SIP/2.0/{transport} {local};branch={branch}{rport}").into()
+    if flow.transport == Transport::Udp {
+        text.push_str(";rport");
+    }
+    text.into()
 }

@@ -48,13 +48,25 @@ impl Token {
     }
 
     pub(crate) fn branch(self) -> String {
-        format!("{COOKIE}{self}")
+        let mut text = String::with_capacity(COOKIE.len() + 18);
+        text.push_str(COOKIE);
+        // Writing into a String cannot fail.
+        let _ = write!(text, "{self}");
+        text
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:02x}{:016x}", self.shard, self.number)
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut rest = u128::from(self.shard) << 64 | u128::from(self.number);
+        let mut text = [b'0'; 18];
+        // By hand, because every message of ours has several of them.
+        for place in text.iter_mut().rev() {
+            *place = DIGITS.get((rest & 15) as usize).copied().unwrap_or(b'0');
+            rest >>= 4;
+        }
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -86,7 +98,10 @@ impl ServerKey {
         let mut key = String::with_capacity(96);
         key.push_str(method);
         match via.branch().filter(|branch| branch.starts_with(COOKIE)) {
-            Some(branch) => write!(key, " {branch}").ok()?,
+            Some(branch) => {
+                key.push(' ');
+                key.push_str(&branch);
+            }
             // A peer of RFC 2543. Departs from RFC 3261 §17.2.3: Request-URI and To tag are left out, because an ACK
             // may differ there; Call-ID, From tag and CSeq tell the transactions of such peers apart.
             None => {
@@ -95,8 +110,13 @@ impl ServerKey {
                 write!(key, "\n{}\n{from}\n{number}", request.call_id()?).ok()?;
             }
         }
-        let host = via.sent_by_host.to_ascii_lowercase();
-        write!(key, " {host} {}", via.port.unwrap_or(0)).ok()?;
+        key.push(' ');
+        key.extend(
+            via.sent_by_host
+                .chars()
+                .map(|letter| letter.to_ascii_lowercase()),
+        );
+        write!(key, " {}", via.port.unwrap_or(0)).ok()?;
         Some(Self(key.into_boxed_str()))
     }
 }
@@ -110,7 +130,12 @@ impl MergeKey {
         let from = request.from().ok()?.tag().unwrap_or_default();
         let call_id: &Text = request.call_id()?;
         let number = request.cseq().ok()?.number;
-        Some(Self(format!("{number} {from}\n{call_id}").into_boxed_str()))
+        let mut key = String::with_capacity(from.len() + call_id.len() + 12);
+        write!(key, "{number} ").ok()?;
+        key.push_str(&from);
+        key.push('\n');
+        key.push_str(call_id);
+        Some(Self(key.into_boxed_str()))
     }
 }
 

@@ -125,16 +125,27 @@ impl Ladder {
     }
 
     pub fn ring(&mut self) {
-        let (session, status, headers) = (SESSION, Status::RINGING, Vec::new());
-        self.command(
-            "ring",
-            Command::Ring {
-                session,
-                status,
-                sdp: None,
-                headers,
-            },
-        );
+        self.ring_with("ring", None);
+    }
+
+    /// Rings with a session description.
+    pub fn ring_early(&mut self) {
+        self.ring_with("ring early", sdp());
+    }
+
+    fn ring_with(&mut self, what: &str, sdp: Option<Bytes>) {
+        let (session, headers) = (SESSION, Vec::new());
+        let status = match sdp {
+            Some(_) => Status::SESSION_PROGRESS,
+            None => Status::RINGING,
+        };
+        let command = Command::Ring {
+            session,
+            status,
+            sdp,
+            headers,
+        };
+        self.command(what, command);
     }
 
     pub fn answer(&mut self) {
@@ -172,6 +183,11 @@ impl Ladder {
         self.command("reinvite", Command::Reinvite { session, sdp });
     }
 
+    pub fn update(&mut self) {
+        let (session, sdp) = (SESSION, Bytes::from_static(SDP.as_bytes()));
+        self.command("update", Command::Update { session, sdp });
+    }
+
     pub fn acknowledge(&mut self) {
         let (session, sdp) = (SESSION, sdp());
         self.command("acknowledge", Command::Acknowledge { session, sdp });
@@ -179,8 +195,16 @@ impl Ladder {
 
     /// Answers the oldest request inside the dialog.
     pub fn respond(&mut self, status: Status) -> RequestId {
+        self.respond_with(status, None)
+    }
+
+    pub fn respond_with_sdp(&mut self, status: Status) {
+        self.respond_with(status, sdp());
+    }
+
+    fn respond_with(&mut self, status: Status, sdp: Option<Bytes>) -> RequestId {
         let request = self.requested.pop_front().expect("a request came up");
-        let (session, sdp, headers) = (SESSION, None, Vec::new());
+        let (session, headers) = (SESSION, Vec::new());
         self.command(
             &format!("respond {status}"),
             Command::RespondInDialog {
@@ -335,6 +359,8 @@ impl Ladder {
                     }
                 }
                 Output::Handoff { shard, .. } => self.write(">", &format!("to shard {shard}")),
+                // What connections make of it is the server's business; tests/flows.rs watches it.
+                Output::Keep(_) | Output::Release(_) => {}
             }
         }
     }
@@ -386,6 +412,12 @@ pub fn with_sdp(mut request: Request) -> Request {
     request
 }
 
+pub fn answered_with_sdp(mut response: Response) -> Response {
+    response.headers.push(Name::ContentType, "application/sdp");
+    response.body = Bytes::from_static(SDP.as_bytes());
+    response
+}
+
 fn sdp() -> Option<Bytes> {
     Some(Bytes::from_static(SDP.as_bytes()))
 }
@@ -406,14 +438,23 @@ fn summary(message: &Message) -> String {
     let route = route
         .map(|route| format!(" via {route}"))
         .unwrap_or_default();
+    let reliable = match headers.get(&Name::RSeq) {
+        Some(_) => " reliably",
+        None => "",
+    };
     let sdp = if body.starts_with(b"v=0") {
         " +sdp"
     } else {
         ""
     };
+    // How far a referred call has come is in the body.
+    let of_refer = headers
+        .get(&Name::Event)
+        .is_some_and(|event| event.starts_with("refer"));
     let state = headers.get(&Name::SubscriptionState);
+    let state = state.filter(|_| !of_refer);
     let state = state.map(|state| format!(" {state}")).unwrap_or_default();
-    format!("{start}{route}{state}{sdp}")
+    format!("{start}{reliable}{route}{state}{sdp}")
 }
 
 fn told(event: &Event) -> String {
@@ -449,6 +490,7 @@ fn told(event: &Event) -> String {
                 Some(reason) => format!("Cancelled {reason}"),
                 None => "Cancelled".into(),
             },
+            SessionEvent::Acknowledged { .. } => "Acknowledged +sdp".into(),
             SessionEvent::Confirmed { sdp } => format!("Confirmed{}", with(sdp)),
             SessionEvent::Offered { sdp } => format!("Offered{}", with(sdp)),
             SessionEvent::Reanswered { sdp } => format!("Reanswered{}", with(sdp)),

@@ -78,6 +78,7 @@ pub fn account(id: Id) -> (Account, Domain) {
         parent: None,
         domain: id * 1000,
         trunk: None,
+        country_code: None,
         allow_external_callers: true,
         enabled: true,
         created: at(0),

@@ -111,21 +111,22 @@ impl Via {
         if !asked && !claimed && said.parse::<IpAddr>().is_ok_and(|said| said == address) {
             return false;
         }
-        self.params.set("received", Some(&address.to_string()));
-        if asked {
-            self.params.set("rport", Some(&source.port().to_string()));
-        }
+        let params = std::mem::take(&mut self.params);
+        self.params = params.with_source(address, asked.then_some(source.port()));
         true
     }
 }
 
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SIP/2.0/{} {}", self.transport, self.sent_by_host)?;
+        f.write_str("SIP/2.0/")?;
+        f.write_str(&self.transport)?;
+        f.write_str(" ")?;
+        f.write_str(&self.sent_by_host)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        write!(f, "{}", self.params)
+        fmt::Display::fmt(&self.params, f)
     }
 }
 
