@@ -35,7 +35,9 @@ pub use events::Events;
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use messages::{MessageFacts, Messages};
-pub use registrar::{LiveBinding, Location, Registrar, RegistrationPolicy, binding_id};
+pub use registrar::{
+    Answer, LiveBinding, Location, Registrar, RegistrationPolicy, Short, Shortcut, binding_id,
+};
 pub use requests::Requests;
 pub use settings::{Egress, Settings};
 pub use start::Core;

@@ -62,7 +62,7 @@ impl Core {
     ) -> Result<Arc<Core>, Error> {
         let settings = Arc::new(settings);
         let now = clock.now();
-        let location = Location::new(store.clone());
+        let location = Location::new(&store);
         let directory = Directory::load(
             store.clone(),
             Arc::clone(&settings),
@@ -70,7 +70,7 @@ impl Core {
             clock.clone(),
         )
         .await?;
-        let bindings = location.load(now.wall).await?;
+        let bindings = location.begin(now.wall);
         tracing::info!(
             endpoints = directory.len(),
             bindings,
@@ -92,7 +92,7 @@ impl Core {
             authenticator.clone(),
             guard.clone(),
             gruus.clone(),
-            signalling.clone(),
+            signalling.shards.len(),
         ));
         let requests = Requests::new(signalling.clone());
         let senders = Senders {
@@ -228,7 +228,7 @@ async fn sweep(
         }
         let now = clock.now();
         authenticator.sweep(&now);
-        location.sweep(now.wall).await;
+        location.sweep(now.wall);
         events.sweep(&now);
     }
 }

@@ -171,10 +171,9 @@ impl Uas {
             return self.respond(shard, request, Status::NOT_FOUND);
         }
         let mut response = self.respond(shard, request, Status::OK);
-        response.headers.push(Name::Allow, ALLOW);
-        response.headers.push(Name::Accept, "application/sdp");
-        response.headers.push(Name::Supported, SUPPORTED.join(", "));
-        response.headers.push(Name::AllowEvents, ALLOW_EVENTS);
+        for (name, value) in options_headers() {
+            response.headers.push(Name::new(&name.into()), value);
+        }
         response
     }
 
@@ -208,6 +207,16 @@ impl Uas {
     fn respond(&self, shard: u8, request: &Request, status: Status) -> Response {
         self.authenticator.respond(shard, request, status)
     }
+}
+
+/// What we can do, as the answer to OPTIONS says it (RFC 3261 §11.2).
+pub(crate) fn options_headers() -> Vec<(&'static str, String)> {
+    vec![
+        ("Allow", ALLOW.to_owned()),
+        ("Accept", "application/sdp".to_owned()),
+        ("Supported", SUPPORTED.join(", ")),
+        ("Allow-Events", ALLOW_EVENTS.to_owned()),
+    ]
 }
 
 fn is_supported(tag: &str) -> bool {

@@ -168,12 +168,7 @@ async fn s61_a_retransmission_is_answered_again_and_a_replay_is_not() {
         world.send(&second, udp(5060)).await,
         Outcome::Silence
     ));
-    let sip::Command::Reply {
-        response: first, ..
-    } = world.command().await
-    else {
-        panic!("no answer");
-    };
+    let first = world.answer().await;
     let again = world.send(&second, udp(5060)).await.reply();
     assert_eq!(first.write(), again.write());
     // S62: the same from another address; S61: another branch.

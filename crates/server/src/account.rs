@@ -16,7 +16,7 @@ pub async fn directory(config: &Config, data: &Data) -> Result<Directory, Error>
     Directory::load(
         data.store.clone(),
         settings,
-        Location::new(data.store.clone()),
+        Location::new(&data.store),
         Clock::System,
     )
     .await

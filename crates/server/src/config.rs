@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 pub use self::load::{ConfigError, Layers};
 pub use self::ports::PortRange;
 
+/// Signalling threads that there may be: the journal knows whom to tell by a bit.
+const MOST_SHARDS: u8 = 64;
+
 /// The lowest layer: every key with its default. A key that is not here does not exist.
 pub const DEFAULTS: &str = r#"
 log = "info"
@@ -38,6 +41,7 @@ default_expires = 3600
 max_expires = 7200
 max_bindings = 10
 flow_timer = 120
+session_expires = 1800
 proxies = []
 service_route = []
 digest = "MD5"
@@ -185,7 +189,7 @@ pub struct Sip {
     pub aliases: Vec<String>,
     /// The domain of application addresses (`sip:{application}@…`). Empty: `app.` and the own domain.
     pub app_domain: String,
-    /// Threads for signalling. 0: one for each processor.
+    /// Threads for signalling, 64 at most. 0: one for each processor.
     pub shards: u8,
     /// The shortest registration that is granted, in seconds; a shorter wish is answered 423 (RFC 3261 §10.3).
     pub min_expires: u32,
@@ -198,6 +202,9 @@ pub struct Sip {
     /// Seconds after which a phone that registers by RFC 5626 (outbound) over TCP, TLS or WebSocket is to ping its connection;
     /// it is told in `Flow-Timer`. 0 leaves the interval to the phone.
     pub flow_timer: u32,
+    /// Seconds between two signs of life of a call that phones which know session timers (RFC 4028) are asked for; a call
+    /// whose phone misses one is ended. At least 90; 0 asks for none and grants what phones ask for.
+    pub session_expires: u32,
     /// Networks, in CIDR notation, of SIP proxies and load balancers that phones register through. Only from them a `Path`
     /// (RFC 3327) may lead to another address than the one that the REGISTER came from, and only through them a phone
     /// need not know the extension.
@@ -436,10 +443,12 @@ impl Config {
     /// The number of signalling threads.
     pub fn shards(&self) -> u8 {
         if self.sip.shards > 0 {
-            return self.sip.shards;
+            return self.sip.shards.min(MOST_SHARDS);
         }
         let processors = std::thread::available_parallelism().map_or(1, |count| count.get());
-        u8::try_from(processors).unwrap_or(u8::MAX)
+        u8::try_from(processors)
+            .unwrap_or(MOST_SHARDS)
+            .min(MOST_SHARDS)
     }
 
     /// The configuration as TOML, without its secrets: what `check-config` prints.

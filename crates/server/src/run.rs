@@ -426,6 +426,7 @@ fn start_shards(
         stack.max_sessions = config.limits.calls.saturating_mul(LEGS);
         // The core counts over all shards; one of them may hold them all.
         stack.max_subscriptions = config.events.subscriptions;
+        stack.session_interval = config.sip.session_expires;
         let setup = signalling::Setup {
             stack,
             sockets,

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use offhook_core::{Clock, Core, Decision, Offence};
+use offhook_core::{Answer, Clock, Core, Decision, Offence, Short, Shortcut};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sip::{Command, Event, Flow, FlowId, Input, Method, Output, Stack, Transport};
@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::batch::Flushed;
 use crate::net::connections::Connections;
 use crate::net::counters::{Counters, add};
 use crate::net::streams::Inboxes;
@@ -26,8 +27,7 @@ use crate::net::udp::Datagrams;
 /// handed over from another shard is dropped and sent again by its sender.
 pub const INBOX: usize = 8_192;
 
-/// Batches of one socket, and inputs of the inbox, before the others get their turn.
-const BATCHES: usize = 4;
+/// Inputs of the inbox before the sockets get their turn.
 const INPUTS: usize = 256;
 
 /// Without anything to do. A sleep has to end some time.
@@ -79,6 +79,11 @@ fn live(setup: Setup, main: Handle) -> io::Result<()> {
             .collect::<io::Result<Vec<_>>>()?;
         let mut shard = Shard {
             number: setup.stack.shard,
+            shortcut: Shortcut::new(
+                Arc::clone(&setup.core.registrar),
+                setup.stack.shard,
+                &setup.stack.product,
+            ),
             stack: Stack::new(setup.stack, ChaCha12Rng::from_seed(rand::rng().random())),
             sockets,
             inboxes: setup.inboxes,
@@ -96,6 +101,7 @@ fn live(setup: Setup, main: Handle) -> io::Result<()> {
 
 struct Shard {
     number: u8,
+    shortcut: Shortcut,
     stack: Stack,
     sockets: Vec<Datagrams>,
     inboxes: Arc<Inboxes>,
@@ -124,6 +130,7 @@ impl Shard {
                 tokio::select! {
                     () = readable(&self.sockets) => {}
                     count = inbox.recv_many(&mut inputs, INPUTS) => if count == 0 { return },
+                    () = self.core.registrar.committed(self.number) => {}
                     () = &mut sleep => {}
                     () = stop.cancelled() => return,
                 }
@@ -143,24 +150,9 @@ impl Shard {
         inputs: &mut Vec<Input>,
     ) {
         for index in 0..self.sockets.len() {
-            for _ in 0..BATCHES {
-                let Some(socket) = self.sockets.get_mut(index) else {
-                    break;
-                };
-                let count = match socket.receive(|flow, bytes| received.push((flow, bytes))) {
-                    Ok(count) => count,
-                    Err(error) => {
-                        tracing::warn!(%error, "cannot receive from a UDP socket");
-                        0
-                    }
-                };
-                add(&self.counters.received, count);
-                for (flow, bytes) in received.drain(..) {
-                    self.handle(Input::Received { flow, bytes });
-                }
-                if count == 0 {
-                    break;
-                }
+            self.receive(index, received);
+            for (flow, bytes) in received.drain(..) {
+                self.handle(Input::Received { flow, bytes });
             }
         }
         while inputs.len() < INPUTS
@@ -171,6 +163,8 @@ impl Shard {
         for input in inputs.drain(..) {
             self.handle(input);
         }
+        self.core.registrar.flush();
+        self.answer();
         if self
             .stack
             .poll_timeout()
@@ -183,6 +177,55 @@ impl Shard {
             add(&self.counters.sent, flushed.sent);
             add(&self.counters.dropped, flushed.dropped);
         }
+    }
+
+    /// Receives one batch of a socket. What the short way does not take comes into `received`; the next batch is the next
+    /// turn's, so that the answers to this one leave first.
+    fn receive(&mut self, index: usize, received: &mut Vec<(Flow, Bytes)>) {
+        let Some(socket) = self.sockets.get_mut(index) else {
+            return;
+        };
+        let now = self.clock.now();
+        let (shortcut, counters) = (&mut self.shortcut, &self.counters);
+        let short = |flow: Flow, bytes: &[u8], out: &mut Vec<u8>| {
+            let start = out.len();
+            let taken = catch_unwind(AssertUnwindSafe(|| shortcut.take(&now, flow, bytes, out)));
+            taken.map_or_else(
+                |_| {
+                    // It costs this datagram and no more; the hook has logged it.
+                    add(&counters.panics, 1);
+                    out.truncate(start);
+                    true
+                },
+                |short| short != Short::Not,
+            )
+        };
+        let mut flushed = Flushed::default();
+        let count = match socket.receive(&mut flushed, short, |flow, bytes| {
+            received.push((flow, bytes));
+        }) {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::warn!(%error, "cannot receive from a UDP socket");
+                0
+            }
+        };
+        add(&self.counters.received, count);
+        add(&self.counters.sent, flushed.sent);
+        add(&self.counters.dropped, flushed.dropped);
+    }
+
+    /// Sends the answers that waited for a commit which is through.
+    fn answer(&mut self) {
+        let core = Arc::clone(&self.core);
+        core.registrar
+            .answers(self.number, |flow, answer| match answer {
+                Answer::Response(response) => {
+                    let response = *response;
+                    self.handle(Input::Command(Command::Reply { flow, response }));
+                }
+                Answer::Written(bytes) => self.send(flow, bytes.into()),
+            });
     }
 
     /// One input and all that follows from it. A panic costs this input and no more; the hook has logged it.

@@ -10,6 +10,7 @@ pub mod framing;
 mod invite;
 pub mod message;
 pub mod stack;
+pub mod stateless;
 pub mod stun;
 mod subscription;
 mod transaction;

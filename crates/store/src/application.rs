@@ -159,24 +159,33 @@ impl Store {
         id: Id,
         endpoints: WithEndpoints,
     ) -> Result<Option<Vec<Id>>> {
-        self.write_after_bindings(move |connection| {
+        self.write(move |connection| {
             Box::pin(async move {
-                let had: Vec<Id> = sqlx::query_scalar("SELECT id FROM endpoint WHERE application = $1")
-                    .bind(id)
-                    .fetch_all(&mut *connection)
-                    .await?;
+                let had: Vec<Id> =
+                    sqlx::query_scalar("SELECT id FROM endpoint WHERE application = $1")
+                        .bind(id)
+                        .fetch_all(&mut *connection)
+                        .await?;
                 match endpoints {
                     WithEndpoints::Delete => {
-                        let text = "DELETE FROM binding WHERE endpoint IN (SELECT id FROM endpoint WHERE application = $1)";
-                        sqlx::query(text).bind(id).execute(&mut *connection).await?;
-                        sqlx::query("DELETE FROM endpoint WHERE application = $1").bind(id).execute(&mut *connection).await?;
+                        sqlx::query("DELETE FROM endpoint WHERE application = $1")
+                            .bind(id)
+                            .execute(&mut *connection)
+                            .await?;
                     }
                     WithEndpoints::Move(to) => {
                         let text = "UPDATE endpoint SET application = $2 WHERE application = $1";
-                        sqlx::query(text).bind(id).bind(to).execute(&mut *connection).await?;
+                        sqlx::query(text)
+                            .bind(id)
+                            .bind(to)
+                            .execute(&mut *connection)
+                            .await?;
                     }
                 }
-                let done = sqlx::query("DELETE FROM application WHERE id = $1").bind(id).execute(connection).await?;
+                let done = sqlx::query("DELETE FROM application WHERE id = $1")
+                    .bind(id)
+                    .execute(connection)
+                    .await?;
                 Ok((done.rows_affected() > 0).then_some(had))
             })
         })

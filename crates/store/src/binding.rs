@@ -1,20 +1,27 @@
-//! Bindings: where an endpoint is reached. They are held in memory above; this is what survives a restart.
+//! Bindings: where an endpoint is reached. All of them are in memory, and each change is in the journal before anybody is
+//! told of it.
 
-use std::collections::BTreeMap;
+mod legacy;
+pub(crate) mod packed;
+pub(crate) mod table;
+
 use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 
-use futures_util::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{QueryBuilder, Row, Sqlite, SqliteConnection};
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
 
 use crate::Id;
-use crate::column::{self, Word};
-use crate::engine::Store;
-use crate::error::Result;
+use crate::column::Word;
+use crate::engine::{Completion, Durability, Store};
+use crate::error::{Error, Result};
+use crate::journal::frame;
+use crate::journal::{Journal, Tell, Ticket, Watcher};
 
-/// Rows of one statement.
-const ROWS: usize = 100;
+pub use packed::{Packed, View};
+use table::{Entry, Table};
 
 /// What carries the messages of a binding.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -71,6 +78,8 @@ pub struct Binding {
     pub q: u16,
     /// RFC 5626 §4.1.
     pub instance: Option<String>,
+    /// RFC 5626 §4.2.
+    pub reg_id: Option<u32>,
 }
 
 /// One change of the table.
@@ -96,175 +105,331 @@ pub enum BindingChange {
     },
 }
 
-impl Store {
-    /// Reads all bindings, lapsed ones too, one after the other.
-    pub async fn load_bindings(&self, mut each: impl FnMut(Binding)) -> Result<()> {
-        let mut rows = sqlx::query("SELECT * FROM binding").fetch(self.read());
-        while let Some(row) = rows.try_next().await? {
-            each(read(&row)?);
+/// All bindings of a store. Clones share them.
+#[derive(Clone)]
+pub struct Bindings(Arc<Inner>);
+
+struct Inner {
+    table: Arc<Table>,
+    journal: Journal,
+}
+
+/// What a change does to an endpoint's bindings, by their places.
+#[derive(Default, Debug)]
+pub struct Change {
+    /// Places of bindings that go.
+    pub remove: SmallVec<[usize; 1]>,
+    /// Bindings that come, each in the place of the one with its key or as a new one.
+    pub put: SmallVec<[(Option<usize>, Packed); 1]>,
+}
+
+/// How to put back what was there before a change.
+#[derive(Debug)]
+pub struct Undo {
+    endpoint: Id,
+    before: SmallVec<[Packed; 1]>,
+    /// CSeq and expiry tell what the change put in from what came later.
+    put: SmallVec<[(u32, i64); 1]>,
+}
+
+impl Bindings {
+    /// Opens them in a directory, or in memory alone.
+    pub(crate) fn open(path: Option<&Path>, durability: Durability) -> Result<Self> {
+        let table = Arc::new(Table::new());
+        let journal = Journal::open(path, durability, &table)?;
+        Ok(Bindings(Arc::new(Inner { table, journal })))
+    }
+
+    /// Looks at the bindings of an endpoint under its lock, lapsed ones included.
+    pub fn look<R>(&self, endpoint: Id, look: impl FnOnce(&[Packed]) -> R) -> R {
+        look(self.0.table.entry(endpoint).held())
+    }
+
+    /// Decides a change from the endpoint's bindings that are live at `now` and carries it out, under its lock. What
+    /// `decide` refuses with is handed back. The outcome is told to the watcher of this number; the writer waits for
+    /// [`Bindings::flush`]. `done` sees the bindings as they are then.
+    pub fn change<R, T>(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        watcher: u8,
+        decide: impl FnOnce(&[Packed]) -> std::result::Result<Change, R>,
+        done: impl FnOnce(&[Packed]) -> T,
+    ) -> Result<std::result::Result<(Ticket, Undo, T), R>> {
+        let mut entry = self.0.table.entry(endpoint);
+        entry.forget_lapsed(now.as_microsecond());
+        let change = match decide(entry.held()) {
+            Ok(change) => change,
+            Err(refusal) => {
+                entry.tidy();
+                return Ok(Err(refusal));
+            }
+        };
+        let ticket = self
+            .0
+            .journal
+            .append(Tell::Watcher(watcher), |bytes| {
+                describe(bytes, endpoint, entry.held(), &change);
+            })
+            .inspect_err(|_| entry.tidy())?;
+        let undo = apply(&mut entry, endpoint, change);
+        let told = done(entry.held());
+        entry.tidy();
+        Ok(Ok((ticket, undo, told)))
+    }
+
+    /// Puts back what was there before a change that was not committed, where nothing changed since. Of several, the last
+    /// is undone first.
+    pub fn undo(&self, undo: &Undo) {
+        let mut entry = self.0.table.entry(undo.endpoint);
+        for &(cseq, expires_at) in &undo.put {
+            let place = entry
+                .held()
+                .iter()
+                .position(|packed| packed.expires_at() == expires_at && packed.view().cseq == cseq);
+            if let Some(place) = place {
+                entry.remove(place);
+            }
         }
+        for former in &undo.before {
+            if entry.place(former.view().key).is_none() {
+                entry.put(None, former.clone());
+            }
+        }
+        // A batch whose sync failed may be on disk all the same: say once more what counts.
+        let restored = self.0.journal.append(Tell::Nobody, |bytes| {
+            let mut frame = frame::Writer::begin(bytes, undo.endpoint);
+            frame.clear();
+            for packed in entry.held() {
+                frame.put(packed.bytes());
+            }
+            frame.finish();
+        });
+        if let Err(error) = restored {
+            tracing::debug!(%error, endpoint = undo.endpoint, "an undone change is not noted");
+        }
+        entry.tidy();
+    }
+
+    /// Removes bindings of an endpoint without waiting; the writer is woken.
+    pub fn remove(
+        &self,
+        endpoint: Id,
+        goes: impl Fn(&Packed) -> bool,
+    ) -> Result<SmallVec<[Packed; 1]>> {
+        self.take(endpoint, goes, Tell::Nobody)
+    }
+
+    /// As [`Bindings::remove`]; returns when that is on disk.
+    pub async fn end(
+        &self,
+        endpoint: Id,
+        goes: impl Fn(&Packed) -> bool,
+    ) -> Result<SmallVec<[Packed; 1]>> {
+        let (told, committed) = oneshot::channel();
+        let completion: Completion = Box::new(move |outcome| {
+            // Nobody listens when the caller was cancelled: they are gone all the same.
+            let _: std::result::Result<(), _> = told.send(outcome);
+        });
+        let gone = self.take(endpoint, goes, Tell::Completion(completion))?;
+        if !gone.is_empty() {
+            committed.await.map_err(|_| Error::Closed)??;
+        }
+        Ok(gone)
+    }
+
+    fn take(
+        &self,
+        endpoint: Id,
+        goes: impl Fn(&Packed) -> bool,
+        tell: Tell,
+    ) -> Result<SmallVec<[Packed; 1]>> {
+        let mut entry = self.0.table.entry(endpoint);
+        let places = entry.held().iter().enumerate();
+        let change = Change {
+            remove: places
+                .filter(|(_, packed)| goes(packed))
+                .map(|(place, _)| place)
+                .collect(),
+            put: SmallVec::new(),
+        };
+        if change.remove.is_empty() {
+            return Ok(SmallVec::new());
+        }
+        self.0.journal.append(tell, |bytes| {
+            describe(bytes, endpoint, entry.held(), &change);
+        })?;
+        let undo = apply(&mut entry, endpoint, change);
+        entry.tidy();
+        drop(entry);
+        self.0.journal.flush();
+        Ok(undo.before)
+    }
+
+    /// Removes all bindings of an endpoint; returns when that is on disk.
+    pub async fn clear(&self, endpoint: Id) -> Result<()> {
+        self.end(endpoint, |_| true).await?;
         Ok(())
     }
 
-    /// Removes bindings that lapsed before `now`; returns how many.
-    pub async fn sweep_bindings(&self, now: Timestamp) -> Result<u64> {
-        self.write_after_bindings(move |connection| {
-            Box::pin(async move {
-                let text = "DELETE FROM binding WHERE expires_at <= $1";
-                Ok(sqlx::query(text)
-                    .bind(now.as_microsecond())
-                    .execute(connection)
-                    .await?
-                    .rows_affected())
-            })
-        })
-        .await
-    }
-
-    /// How many rows the table has, lapsed ones included.
-    pub async fn count_bindings(&self) -> Result<u64> {
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM binding")
-            .fetch_one(self.read())
-            .await?;
-        Ok(count.unsigned_abs())
-    }
-}
-
-/// The changes of a batch, reduced to what each endpoint's rows end up as.
-#[derive(Default)]
-pub(crate) struct Gathered(BTreeMap<Id, Changes>);
-
-#[derive(Default)]
-struct Changes {
-    cleared: bool,
-    keys: BTreeMap<String, Option<Binding>>,
-}
-
-impl Gathered {
-    /// Adds changes; later ones win.
-    pub fn take(&mut self, changes: Vec<BindingChange>) {
+    /// Makes changes of one endpoint as they are described.
+    fn replay(
+        &self,
+        endpoint: Id,
+        changes: Vec<BindingChange>,
+        completion: Completion,
+    ) -> Result<()> {
+        let mut entry = self.0.table.entry(endpoint);
+        self.0
+            .journal
+            .append(Tell::Completion(completion), |bytes| {
+                let mut frame = frame::Writer::begin(bytes, endpoint);
+                for change in &changes {
+                    match change {
+                        BindingChange::Put(binding) => {
+                            frame.put(Packed::new(&binding.view(), true).bytes());
+                        }
+                        BindingChange::Delete { key, .. } => frame.delete(key),
+                        BindingChange::DeleteAll { .. } => frame.clear(),
+                    }
+                }
+                frame.finish();
+            })?;
         for change in changes {
             match change {
                 BindingChange::Put(binding) => {
-                    let entry = self.0.entry(binding.endpoint).or_default();
-                    entry.keys.insert(binding.key.clone(), Some(binding));
+                    let place = entry.place(&binding.key);
+                    entry.put(place, Packed::new(&binding.view(), true));
                 }
-                BindingChange::Delete { endpoint, key } => {
-                    self.0.entry(endpoint).or_default().keys.insert(key, None);
+                BindingChange::Delete { key, .. } => {
+                    if let Some(place) = entry.place(&key) {
+                        entry.remove(place);
+                    }
                 }
-                BindingChange::DeleteAll { endpoint } => {
-                    self.0.insert(
-                        endpoint,
-                        Changes {
-                            cleared: true,
-                            keys: BTreeMap::new(),
-                        },
-                    );
-                }
+                BindingChange::DeleteAll { .. } => entry.clear(),
             }
         }
-    }
-
-    /// Writes them in as few statements as possible.
-    pub async fn write(self, connection: &mut SqliteConnection) -> Result<()> {
-        let mut cleared = Vec::new();
-        let mut removed = Vec::new();
-        let mut put = Vec::new();
-        for (endpoint, changes) in self.0 {
-            if changes.cleared {
-                cleared.push(endpoint);
-            }
-            for (key, binding) in changes.keys {
-                match binding {
-                    Some(binding) => put.push(binding),
-                    None if changes.cleared => {}
-                    None => removed.push((endpoint, key)),
-                }
-            }
-        }
-        for rows in cleared.chunks(ROWS) {
-            let mut query = QueryBuilder::new("DELETE FROM binding WHERE endpoint IN (");
-            let mut list = query.separated(", ");
-            for endpoint in rows {
-                list.push_bind(*endpoint);
-            }
-            query.push(")").build().execute(&mut *connection).await?;
-        }
-        for rows in removed.chunks(ROWS) {
-            let mut query = QueryBuilder::new("DELETE FROM binding WHERE (endpoint, key) IN (");
-            query.push_values(rows, |mut row, (endpoint, key)| {
-                row.push_bind(*endpoint).push_bind(key.as_str());
-            });
-            query.push(")").build().execute(&mut *connection).await?;
-        }
-        let mut rest = put.into_iter().peekable();
-        while rest.peek().is_some() {
-            upsert(rest.by_ref().take(ROWS))
-                .build()
-                .execute(&mut *connection)
-                .await?;
-        }
+        entry.tidy();
         Ok(())
     }
+
+    /// Wakes the writer when changes wait for it: once a turn, for all changes of the turn.
+    pub fn flush(&self) {
+        self.0.journal.flush();
+    }
+
+    /// Enters a watcher (0 to 63); `wake` is called on the writer's thread after each batch that has changes of this
+    /// number. It must not wait.
+    pub fn watch(&self, number: u8, wake: impl Fn() + Send + Sync + 'static) -> Arc<Watcher> {
+        self.0.journal.watch(number, wake)
+    }
+
+    /// Forgets what lapsed by then, and tells of each; returns how many. The journal needs no word of it.
+    pub fn sweep(&self, now: Timestamp, each: impl FnMut(Id, &Packed)) -> usize {
+        self.0.table.sweep(now.as_microsecond(), each)
+    }
+
+    /// Marks those of stream connections as not to be reached: the connections belong to an earlier process.
+    pub fn forget_flows(&self) {
+        self.0.table.each(|_, held| {
+            for packed in held {
+                let datagrams = packed.view().transport == Transport::Udp;
+                packed.set_reachable(datagrams);
+            }
+        });
+    }
+
+    /// Counts them, lapsed ones included.
+    pub fn count(&self) -> usize {
+        self.0.table.count()
+    }
+
+    pub(crate) fn close(&self) {
+        self.0.journal.close();
+    }
 }
 
-fn upsert(rows: impl Iterator<Item = Binding>) -> QueryBuilder<Sqlite> {
-    let mut query = QueryBuilder::new(
-        "INSERT INTO binding (endpoint, key, contact, call_id, cseq, expires_at, logged_in, transport, local, remote, flow, \
-         path, user_agent, q, instance) ",
-    );
-    query.push_values(rows, |mut row, binding| {
-        let Binding {
-            endpoint,
-            key,
-            contact,
-            call_id,
-            cseq,
-            expires_at,
-            logged_in,
-            ..
-        } = binding;
-        row.push_bind(endpoint)
-            .push_bind(key)
-            .push_bind(contact)
-            .push_bind(call_id)
-            .push_bind(cseq);
-        row.push_bind(expires_at.as_microsecond())
-            .push_bind(logged_in.as_microsecond());
-        row.push_bind(binding.transport.word())
-            .push_bind(binding.local.to_string())
-            .push_bind(binding.remote.to_string());
-        row.push_bind(binding.flow.cast_signed())
-            .push_bind(binding.path)
-            .push_bind(binding.user_agent);
-        row.push_bind(binding.q).push_bind(binding.instance);
-    });
-    query.push(
-        " ON CONFLICT (endpoint, key) DO UPDATE SET contact = excluded.contact, call_id = excluded.call_id, cseq = excluded.cseq, \
-         expires_at = excluded.expires_at, logged_in = excluded.logged_in, transport = excluded.transport, local = excluded.local, \
-         remote = excluded.remote, flow = excluded.flow, path = excluded.path, user_agent = excluded.user_agent, q = excluded.q, \
-         instance = excluded.instance",
-    );
-    query
+impl std::fmt::Debug for Bindings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bindings({})", self.count())
+    }
 }
 
-fn read(row: &SqliteRow) -> Result<Binding> {
-    let flow: i64 = row.try_get("flow")?;
-    Ok(Binding {
-        endpoint: row.try_get("endpoint")?,
-        key: row.try_get("key")?,
-        contact: row.try_get("contact")?,
-        call_id: row.try_get("call_id")?,
-        cseq: column::number(row, "cseq")?,
-        expires_at: column::time(row, "expires_at")?,
-        logged_in: column::time(row, "logged_in")?,
-        transport: Transport::read(row, "transport")?,
-        local: column::parsed(row, "local")?,
-        remote: column::parsed(row, "remote")?,
-        flow: flow.cast_unsigned(),
-        path: row.try_get("path")?,
-        user_agent: row.try_get("user_agent")?,
-        q: column::number(row, "q")?,
-        instance: row.try_get("instance")?,
-    })
+/// Writes a change as a record.
+fn describe(bytes: &mut Vec<u8>, endpoint: Id, held: &[Packed], change: &Change) {
+    let mut frame = frame::Writer::begin(bytes, endpoint);
+    for packed in change.remove.iter().filter_map(|place| held.get(*place)) {
+        frame.delete(packed.view().key);
+    }
+    for (_, packed) in &change.put {
+        frame.put(packed.bytes());
+    }
+    frame.finish();
+}
+
+fn apply(entry: &mut Entry<'_>, endpoint: Id, change: Change) -> Undo {
+    let mut undo = Undo {
+        endpoint,
+        before: SmallVec::new(),
+        put: SmallVec::new(),
+    };
+    for (place, packed) in change.put {
+        undo.put.push((packed.view().cseq, packed.expires_at()));
+        undo.before.extend(entry.put(place, packed));
+    }
+    // The last ones first: what is put in comes to the end, so that the places of the others stay.
+    let mut remove = change.remove;
+    remove.sort_unstable();
+    for place in remove.into_iter().rev() {
+        undo.before.extend(entry.remove(place));
+    }
+    undo
+}
+
+impl Store {
+    /// The bindings.
+    pub fn bindings(&self) -> &Bindings {
+        self.bindings_ref()
+    }
+
+    /// Makes changes of bindings as they are described; all of one endpoint hold together. Never waits.
+    pub fn change_bindings(&self, changes: Vec<BindingChange>, tell: Completion) -> Result<()> {
+        let endpoint_of = |change: &BindingChange| match change {
+            BindingChange::Put(binding) => binding.endpoint,
+            BindingChange::Delete { endpoint, .. } | BindingChange::DeleteAll { endpoint } => {
+                *endpoint
+            }
+        };
+        let mut tell = Some(tell);
+        let mut rest = changes.into_iter().peekable();
+        while let Some(first) = rest.next() {
+            let endpoint = endpoint_of(&first);
+            let mut same = vec![first];
+            while let Some(next) = rest.next_if(|next| endpoint_of(next) == endpoint) {
+                same.push(next);
+            }
+            let completion: Completion = match rest.peek() {
+                Some(_) => Box::new(|_| ()),
+                None => tell.take().unwrap_or_else(|| Box::new(|_| ())),
+            };
+            self.bindings().replay(endpoint, same, completion)?;
+        }
+        self.bindings().flush();
+        Ok(())
+    }
+
+    /// Sees all bindings, lapsed ones too, in no order.
+    pub async fn load_bindings(&self, mut each: impl FnMut(Binding)) -> Result<()> {
+        self.bindings().0.table.each(|endpoint, held| {
+            for packed in held {
+                each(packed.view().binding(endpoint));
+            }
+        });
+        Ok(())
+    }
+
+    /// How many there are, lapsed ones included.
+    pub async fn count_bindings(&self) -> Result<u64> {
+        Ok(self.bindings().count() as u64)
+    }
 }

@@ -88,17 +88,19 @@ impl Store {
         .await
     }
 
-    /// Deletes a domain with its endpoints and their bindings; returns the keys of the endpoints, or none if it is unknown.
+    /// Deletes a domain with its endpoints; returns their keys, or none if it is unknown. Their bindings are the caller's.
     pub async fn delete_domain(&self, id: Id) -> Result<Option<Vec<Id>>> {
-        self.write_after_bindings(move |connection| {
+        self.write(move |connection| {
             Box::pin(async move {
                 let endpoints: Vec<Id> =
-                    sqlx::query_scalar("SELECT id FROM endpoint WHERE domain = $1").bind(id).fetch_all(&mut *connection).await?;
-                sqlx::query("DELETE FROM binding WHERE endpoint IN (SELECT id FROM endpoint WHERE domain = $1)")
+                    sqlx::query_scalar("SELECT id FROM endpoint WHERE domain = $1")
+                        .bind(id)
+                        .fetch_all(&mut *connection)
+                        .await?;
+                let done = sqlx::query("DELETE FROM domain WHERE id = $1")
                     .bind(id)
-                    .execute(&mut *connection)
+                    .execute(connection)
                     .await?;
-                let done = sqlx::query("DELETE FROM domain WHERE id = $1").bind(id).execute(connection).await?;
                 Ok((done.rows_affected() > 0).then_some(endpoints))
             })
         })

@@ -197,14 +197,10 @@ impl Store {
         .await
     }
 
-    /// Deletes an endpoint and its bindings.
+    /// Deletes an endpoint. Its bindings are the caller's: [`Bindings::clear`](crate::Bindings::clear).
     pub async fn delete_endpoint(&self, id: Id) -> Result<bool> {
-        self.write_after_bindings(move |connection| {
+        self.write(move |connection| {
             Box::pin(async move {
-                sqlx::query("DELETE FROM binding WHERE endpoint = $1")
-                    .bind(id)
-                    .execute(&mut *connection)
-                    .await?;
                 let done = sqlx::query("DELETE FROM endpoint WHERE id = $1")
                     .bind(id)
                     .execute(connection)

@@ -3,7 +3,7 @@
 //! One task owns the only connection that writes. Jobs wait in a bounded queue and travel in batches: a batch takes what
 //! the queue holds until it is empty, or 1,000 jobs, or 3 ms, is one transaction, and nobody hears of its outcome before
 //! COMMIT. Each job of a caller runs in a SAVEPOINT of its own, so that one refusal does not undo its neighbours;
-//! bindings and the rows of calls are gathered into statements of many rows (`binding.rs`, `call.rs`).
+//! the rows of calls are gathered into statements of many rows (`call.rs`). Bindings have a journal of their own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use sqlx::{ConnectOptions, Connection, Row, SqliteConnection};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::binding::{self, BindingChange};
+use crate::binding::Bindings;
 use crate::call::{self, Put};
 use crate::error::{Error, Result};
 use crate::seal::{Place, SealKey, Secret};
@@ -65,6 +65,7 @@ struct Inner {
     read: SqlitePool,
     key: SealKey,
     writer: Mutex<JoinSet<()>>,
+    bindings: Bindings,
 }
 
 type Work = Box<dyn for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Ran> + Send>;
@@ -76,19 +77,8 @@ struct Ran {
 }
 
 enum Job {
-    Bind {
-        changes: Vec<BindingChange>,
-        tell: Completion,
-    },
-    Calls {
-        put: Put,
-        tell: Completion,
-    },
-    /// `after_bindings`: the job reads or deletes bindings, so those that came before it must be in their table.
-    Write {
-        work: Work,
-        after_bindings: bool,
-    },
+    Calls { put: Put, tell: Completion },
+    Write(Work),
     Close(oneshot::Sender<()>),
 }
 
@@ -100,10 +90,8 @@ impl Store {
         let mut connection = writing.connect().await?;
         sqlx::migrate!().run(&mut connection).await?;
         check_key(&mut connection, &config.key).await?;
-        // A binding whose endpoint was deleted in the same moment: see 0001_first.sql.
-        sqlx::query("DELETE FROM binding WHERE endpoint NOT IN (SELECT id FROM endpoint)")
-            .execute(&mut connection)
-            .await?;
+        let bindings = open_bindings(&config).await?;
+        bindings.adopt(&mut connection).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(4)
             .test_before_acquire(false)
@@ -124,12 +112,12 @@ impl Store {
             read,
             key: config.key,
             writer: Mutex::new(writer),
+            bindings,
         })))
     }
 
-    /// Hands changes of bindings to the writer: all of them in one batch, or none. Never waits.
-    pub fn change_bindings(&self, changes: Vec<BindingChange>, tell: Completion) -> Result<()> {
-        self.enqueue(Job::Bind { changes, tell })
+    pub(crate) fn bindings_ref(&self) -> &Bindings {
+        &self.0.bindings
     }
 
     /// Hands rows of calls to the writer; returns after COMMIT.
@@ -149,23 +137,6 @@ impl Store {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
     {
-        self.job(work, false).await
-    }
-
-    /// As [`Store::write`], for a job that touches the table of bindings.
-    pub(crate) async fn write_after_bindings<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
-    {
-        self.job(work, true).await
-    }
-
-    async fn job<T, F>(&self, work: F, after_bindings: bool) -> Result<T>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut SqliteConnection) -> BoxFuture<'c, Result<T>> + Send + 'static,
-    {
         let (answer, answered) = oneshot::channel::<Result<T>>();
         let work: Work = Box::new(move |connection| {
             Box::pin(async move {
@@ -178,10 +149,7 @@ impl Store {
                 Ran { keep, tell }
             })
         });
-        self.enqueue(Job::Write {
-            work,
-            after_bindings,
-        })?;
+        self.enqueue(Job::Write(work))?;
         // Dropped unanswered: the batch failed before the job could say anything, or the store was closed.
         answered.await.map_err(|_| given_up())?
     }
@@ -202,6 +170,12 @@ impl Store {
         let mut writer = self.0.writer.lock().await;
         while writer.join_next().await.is_some() {}
         self.0.read.close().await;
+        let bindings = self.0.bindings.clone();
+        // It waits for the disk.
+        let closed = tokio::task::spawn_blocking(move || bindings.close()).await;
+        if let Err(error) = closed {
+            tracing::error!(%error, "the journal did not close");
+        }
     }
 
     /// The key that this store seals with.
@@ -250,6 +224,24 @@ fn given_up() -> Error {
     Error::NotCommitted {
         why: "the batch was given up".to_owned(),
     }
+}
+
+/// Opens the journal beside the database, off the runtime's threads: it reads all there is.
+async fn open_bindings(config: &Config) -> Result<Bindings> {
+    let path = database(&config.url).map(|path| path.with_extension("bindings"));
+    let durability = config.durability;
+    tokio::task::spawn_blocking(move || Bindings::open(path.as_deref(), durability))
+        .await
+        .map_err(|error| Error::Journal(std::io::Error::other(error)))?
+}
+
+/// The database's file; none for one in memory.
+fn database(url: &str) -> Option<&Path> {
+    let path = url
+        .strip_prefix("sqlite:")
+        .map_or(url, |rest| rest.strip_prefix("//").unwrap_or(rest));
+    let path = path.split('?').next().unwrap_or(path);
+    (!in_memory(url)).then(|| Path::new(path))
 }
 
 fn in_memory(url: &str) -> bool {
@@ -332,7 +324,7 @@ async fn write_batches(
     jobs.close();
     // Whoever still waits hears `Closed` when his sender is dropped here.
     while let Ok(job) = jobs.try_recv() {
-        if let Job::Bind { tell, .. } | Job::Calls { tell, .. } = job {
+        if let Job::Calls { tell, .. } = job {
             tell(Err(Error::Closed));
         }
     }
@@ -347,9 +339,6 @@ async fn write_batches(
 /// One transaction on its way.
 #[derive(Default)]
 struct Batch {
-    bindings: binding::Gathered,
-    /// Who waits for the bindings that are gathered.
-    waiting: Vec<Completion>,
     calls: call::Gathered,
     /// Who waits for the calls that are gathered.
     calling: Vec<Completion>,
@@ -376,8 +365,8 @@ impl Batch {
         let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => transaction,
             Err(error) => {
-                if let Some(Job::Bind { tell, .. } | Job::Calls { tell, .. }) = next {
-                    self.waiting.push(tell);
+                if let Some(Job::Calls { tell, .. }) = next {
+                    self.calling.push(tell);
                 }
                 return Err(error.into());
             }
@@ -387,21 +376,11 @@ impl Batch {
         while let Some(job) = next.take() {
             count += 1;
             match job {
-                Job::Bind { changes, tell } => {
-                    self.bindings.take(changes);
-                    self.waiting.push(tell);
-                }
                 Job::Calls { put, tell } => {
                     self.calls.take(put);
                     self.calling.push(tell);
                 }
-                Job::Write {
-                    work,
-                    after_bindings,
-                } => {
-                    if after_bindings {
-                        self.flush_bindings(&mut transaction).await?;
-                    }
+                Job::Write(work) => {
                     let mut savepoint = transaction.begin().await?;
                     let ran = work(&mut savepoint).await;
                     if ran.keep {
@@ -420,26 +399,11 @@ impl Batch {
                 next = jobs.try_recv().ok();
             }
         }
-        self.flush_bindings(&mut transaction).await?;
         self.flush_calls(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
-    /// Writes the gathered bindings; when that fails only their senders are told so, the rest of the batch goes on.
-    async fn flush_bindings(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let mut savepoint = transaction.begin().await?;
-        let gathered = std::mem::take(&mut self.bindings);
-        let outcome = gathered.write(&mut savepoint).await;
-        let refusal = settle(savepoint, outcome).await?;
-        self.done
-            .extend(self.waiting.drain(..).map(|tell| (tell, refusal.clone())));
-        Ok(())
-    }
-
-    /// Writes the gathered calls, in the same manner.
+    /// Writes the gathered calls; when that fails only their senders are told so, the rest of the batch goes on.
     async fn flush_calls(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
         if self.calling.is_empty() {
             return Ok(());
@@ -454,8 +418,7 @@ impl Batch {
     }
 
     fn tell_all(self, failure: Option<String>) {
-        let waiting = self.waiting.into_iter().chain(self.calling);
-        let waiting = waiting.map(|tell| (tell, None));
+        let waiting = self.calling.into_iter().map(|tell| (tell, None));
         for (tell, refusal) in self.done.into_iter().chain(waiting) {
             tell(match failure.clone().or(refusal) {
                 Some(why) => Err(Error::NotCommitted { why }),

@@ -50,6 +50,9 @@ pub enum Error {
         /// The text of the first error.
         why: String,
     },
+    /// The journal of bindings cannot be opened or read.
+    #[error("the journal of bindings: {0}")]
+    Journal(#[source] std::io::Error),
     /// The migrations did not run.
     #[error(transparent)]
     Migrate(#[from] sqlx::migrate::MigrateError),

@@ -1,4 +1,4 @@
-//! The nouns and their tables, on SQLite.
+//! The nouns and their tables, on SQLite; bindings in memory, with a journal (`journal/`).
 //!
 //! A [`Store`] has one writer task that owns the only connection which writes: jobs from everywhere are collected into one
 //! transaction (group commit, `engine.rs`) and told of their outcome only after COMMIT. Reads go through a pool. No rule
@@ -15,6 +15,7 @@ mod domain;
 mod endpoint;
 mod engine;
 mod error;
+mod journal;
 mod number;
 mod page;
 mod policy;
@@ -24,7 +25,7 @@ mod trunk;
 
 pub use account::Account;
 pub use application::{Application, ApplicationFilter, ApplicationKind, HttpMethod, WithEndpoints};
-pub use binding::{Binding, BindingChange, Transport};
+pub use binding::{Binding, BindingChange, Bindings, Change, Packed, Transport, Undo, View};
 pub use block::Block;
 pub use call::{CallDirection, CallFilter, CallRow};
 pub use callback::{Busy, CallbackRow};
@@ -32,6 +33,7 @@ pub use domain::{Domain, DomainFilter, DomainKind};
 pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
+pub use journal::{Outcome, Ticket, Watcher};
 pub use number::{Number, NumberFilter};
 pub use page::{Comparison, Match, Page, Paged};
 pub use policy::{Policy, PolicyRow, PolicyScope};

@@ -285,7 +285,7 @@ impl Directory {
         ));
     }
 
-    /// Takes deleted endpoints out of memory. Their rows are gone, with those of their bindings.
+    /// Takes deleted endpoints out of memory, and then their bindings. Their rows are gone.
     pub(super) async fn forget_endpoints(&self, endpoints: &[Id]) {
         for endpoint in endpoints {
             self.0.subscribers.remove(*endpoint);
@@ -388,6 +388,7 @@ mod tests {
             user_agent: "phone".into(),
             q: 1000,
             instance: None,
+            reg_id: None,
         }
     }
 
@@ -400,7 +401,7 @@ mod tests {
             key,
         };
         let store = Store::open(config).await.expect("the store opens");
-        let location = Location::new(store.clone());
+        let location = Location::new(&store);
         let settings = Arc::new(Settings::new("sip.example.net"));
         let directory = Directory::load(store.clone(), settings, location.clone(), Clock::System)
             .await
@@ -438,10 +439,6 @@ mod tests {
                 .change_bindings(put, completion)
                 .expect("there is room");
             told.await.expect("told").expect("written");
-            location
-                .load(jiff::Timestamp::UNIX_EPOCH)
-                .await
-                .expect("read");
             assert_eq!(
                 directory
                     .endpoint(&account, &key)

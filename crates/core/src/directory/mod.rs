@@ -210,9 +210,19 @@ impl Directory {
     /// The subscriber with this user name under this host name (lower case); under a shared one only when exactly one
     /// domain has the user.
     pub fn subscriber(&self, host: &str, user: &str) -> Option<Arc<Subscriber>> {
-        match self.host(host)?.shared {
+        self.subscriber_under(&self.host(host)?, host, user)
+    }
+
+    /// The same when the host is known already; `name` is its name.
+    pub(crate) fn subscriber_under(
+        &self,
+        host: &Host,
+        name: &str,
+        user: &str,
+    ) -> Option<Arc<Subscriber>> {
+        match host.shared {
             true => self.0.subscribers.only(user),
-            false => self.0.subscribers.exact(host, user),
+            false => self.0.subscribers.exact(name, user),
         }
     }
 

@@ -147,6 +147,6 @@ fn contact(now: Timestamp, binding: &Binding) -> String {
 }
 
 /// Spells a time as SIP does (RFC 3261 §20.17).
-fn date(now: Timestamp) -> String {
+pub(crate) fn date(now: Timestamp) -> String {
     now.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

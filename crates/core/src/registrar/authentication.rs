@@ -2,6 +2,8 @@
 //!
 //! Nonces are checked without memory. An unknown user costs the same digest as a wrong password and gets the same answer.
 
+mod short;
+
 use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::net::{IpAddr, Ipv4Addr};
@@ -265,12 +267,17 @@ impl Authenticator {
             && request.to().is_ok_and(|to| to.tag().is_none())
         {
             let branch = request.via().ok().and_then(|via| via.branch());
-            let hash = self.0.tags.hash_one((branch, request.call_id()));
-            response
-                .headers
-                .set(Name::To, format!("{to};tag={shard:02x}{hash:016x}"));
+            let call_id = request.call_id().map_or("", |call_id| call_id);
+            let tag = self.tag(shard, branch.as_deref().unwrap_or_default(), call_id);
+            response.headers.set(Name::To, format!("{to};tag={tag}"));
         }
         response
+    }
+
+    /// The To tag of our answers to a request: the same each time it comes.
+    pub(crate) fn tag(&self, shard: u8, branch: &str, call_id: &str) -> String {
+        let hash = self.0.tags.hash_one((branch, call_id));
+        format!("{shard:02x}{hash:016x}")
     }
 
     /// Notes that the answer waits for its commit, or that it does not any more.

@@ -22,6 +22,11 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
+    /// Whether nobody has shown anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.shown.is_empty()
+    }
+
     /// The algorithm that the sender of this request has shown.
     pub(crate) fn of(&self, request: &Request, flow: Flow, realm: &str) -> Option<Algorithm> {
         if self.shown.is_empty() {

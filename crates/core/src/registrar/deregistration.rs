@@ -1,12 +1,11 @@
 //! The operator's view of an endpoint's bindings, and their end by his hand.
 
 use md5::{Digest, Md5};
-use store::{Binding, Completion, Id};
-use tokio::sync::oneshot;
+use store::{Binding, Id};
 
 use crate::error::Error;
 use crate::registrar::Registrar;
-use crate::registrar::location::{Change, Held, Location, flow_of};
+use crate::registrar::location::{Location, flow_of};
 
 /// A binding as an operator sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -21,7 +20,11 @@ pub struct LiveBinding {
 
 /// The name of a binding in REST: 16 hexadecimal digits that its key makes, so that it stays over refreshes and restarts.
 pub fn binding_id(binding: &Binding) -> String {
-    let digest = Md5::digest(binding.key.as_bytes());
+    id_of(&binding.key)
+}
+
+fn id_of(key: &str) -> String {
+    let digest = Md5::digest(key.as_bytes());
     hex::encode(digest.get(..8).unwrap_or_default())
 }
 
@@ -33,9 +36,9 @@ impl Location {
         bindings
             .map(|binding| LiveBinding {
                 id: binding_id(&binding),
-                reachable: reach
-                    .iter()
-                    .any(|way| way.contact == binding.contact && way.flow == flow_of(&binding)),
+                reachable: reach.iter().any(|way| {
+                    way.contact == binding.contact && way.flow == flow_of(&binding.view())
+                }),
                 binding,
             })
             .collect()
@@ -51,39 +54,7 @@ impl Registrar {
         now: jiff::Timestamp,
         only: Option<&str>,
     ) -> Result<Vec<Binding>, Error> {
-        let (told, committed) = oneshot::channel();
-        let mut gone = Vec::new();
-        let decided = self.location().change(
-            endpoint,
-            now,
-            |held: &[Held]| {
-                let all = held.iter().map(|held| &held.binding);
-                gone.extend(
-                    all.filter(|binding| only.is_none_or(|id| binding_id(binding) == id))
-                        .cloned(),
-                );
-                match gone.is_empty() {
-                    true => Err(()),
-                    false => Ok(Change {
-                        remove: gone.iter().map(|binding| binding.key.clone()).collect(),
-                        put: Vec::new(),
-                    }),
-                }
-            },
-            |_| -> Completion {
-                Box::new(move |outcome| {
-                    // Nobody listens when the REST request was given up.
-                    let _: Result<(), _> = told.send(outcome);
-                })
-            },
-        )?;
-        if decided.is_err() {
-            return Ok(Vec::new());
-        }
-        match committed.await {
-            Ok(outcome) => outcome?,
-            Err(_) => return Err(store::Error::Closed.into()),
-        }
-        Ok(gone)
+        let goes = |key: &str| only.is_none_or(|id| id_of(key) == id);
+        self.location().end(endpoint, now, goes).await
     }
 }

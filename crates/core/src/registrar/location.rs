@@ -1,7 +1,7 @@
 //! Where endpoints are: bindings in memory, each of them on disk before anybody is told (RFC 3261 §10.2, §10.3).
 //!
-//! A change is decided, put into memory and handed to the store's queue under the lock of its endpoint, so that the order
-//! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them from memory and disk.
+//! A change is decided, put into memory and handed to the store's journal under the lock of its endpoint, so that the order
+//! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,8 +11,7 @@ use dashmap::DashMap;
 use jiff::Timestamp;
 use sip::{Flow, FlowId};
 use smallvec::SmallVec;
-use store::{Binding, BindingChange, Completion, Id, Store};
-use tokio::sync::oneshot;
+use store::{Binding, Bindings, Change, Id, Packed, Store, Ticket, Undo, View, Watcher};
 
 use crate::Error;
 use crate::directory::Device;
@@ -23,29 +22,20 @@ pub struct Location(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    store: Store,
-    endpoints: DashMap<Id, Vec<Held>>,
+    bindings: Bindings,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
     /// Who hears that the bindings of an endpoint changed.
-    watcher: OnceLock<Watcher>,
+    told: OnceLock<Told>,
 }
 
-/// Is told of each change while the endpoint is locked: it must not wait, nor ask the table.
-struct Watcher(Box<dyn Fn(Id) + Send + Sync>);
+/// Is told of each change, maybe while a table is locked: it must not wait, nor ask the table.
+struct Told(Box<dyn Fn(Id) + Send + Sync>);
 
-impl fmt::Debug for Watcher {
+impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watcher")
+        f.write_str("Told")
     }
-}
-
-/// A binding in memory.
-#[derive(Clone, Debug)]
-pub(crate) struct Held {
-    pub(crate) binding: Binding,
-    /// Whether its flow can carry a request: not after a restart, for a stream connection.
-    pub(crate) reachable: bool,
 }
 
 /// How a binding is reached.
@@ -61,87 +51,39 @@ pub struct Reach {
     pub instance: Option<String>,
 }
 
-/// How to put back what was there before a change.
-#[derive(Debug, Default)]
-struct Undo {
-    before: Vec<Held>,
-    /// Key, Call-ID and CSeq of what the change put in.
-    put: Vec<(String, String, u32)>,
-}
-
-impl Undo {
-    /// Puts back what was there, where nothing changed since.
-    fn run(&self, entry: &mut Vec<Held>) {
-        entry.retain(|held| {
-            let binding = &held.binding;
-            !self.put.iter().any(|(key, call_id, cseq)| {
-                *key == binding.key && *call_id == binding.call_id && *cseq == binding.cseq
-            })
-        });
-        for held in &self.before {
-            if !entry.iter().any(|now| now.binding.key == held.binding.key) {
-                entry.push(held.clone());
-            }
-        }
-    }
-}
-
-/// What a change of an endpoint's bindings does.
-#[derive(Debug, Default)]
-pub(crate) struct Change {
-    /// Keys of bindings that go.
-    pub(crate) remove: Vec<String>,
-    /// Bindings that come or take the place of one with the same key.
-    pub(crate) put: Vec<Binding>,
-}
-
 impl Location {
-    /// Makes an empty table over a store.
-    pub fn new(store: Store) -> Self {
+    /// Makes the view of a store's bindings.
+    pub fn new(store: &Store) -> Self {
         Self(Arc::new(Inner {
-            store,
-            endpoints: DashMap::new(),
+            bindings: store.bindings().clone(),
             flows: DashMap::new(),
-            watcher: OnceLock::new(),
+            told: OnceLock::new(),
         }))
     }
 
     /// Tells somebody of the endpoints whose bindings change; only the first who asks is heard.
-    pub(crate) fn tell(&self, watcher: impl Fn(Id) + Send + Sync + 'static) {
+    pub(crate) fn tell(&self, told: impl Fn(Id) + Send + Sync + 'static) {
         // There is one core over a table.
-        let _ = self.0.watcher.set(Watcher(Box::new(watcher)));
+        let _ = self.0.told.set(Told(Box::new(told)));
     }
 
     fn changed(&self, endpoint: Id) {
-        if let Some(Watcher(told)) = self.0.watcher.get() {
+        if let Some(Told(told)) = self.0.told.get() {
             told(endpoint);
         }
     }
 
-    /// Reads all bindings from the store. Those of stream connections belong to an earlier process: they are shown until
-    /// they expire, and nothing is sent to them.
-    pub(crate) async fn load(&self, now: Timestamp) -> Result<usize, Error> {
-        let mut count = 0;
-        self.0
-            .store
-            .load_bindings(|binding| {
-                if binding.expires_at > now {
-                    count += 1;
-                    let reachable = binding.transport == store::Transport::Udp;
-                    let mut held = self.0.endpoints.entry(binding.endpoint).or_default();
-                    held.push(Held { binding, reachable });
-                }
-            })
-            .await?;
-        Ok(count)
+    /// Forgets what expired since the last process ran, and the connections of that one: what came over them is shown until
+    /// it expires, and nothing is sent there. Answers how many bindings are left.
+    pub(crate) fn begin(&self, now: Timestamp) -> usize {
+        self.0.bindings.sweep(now, |_, _| ());
+        self.0.bindings.forget_flows();
+        self.0.bindings.count()
     }
 
     /// Gives the live bindings of an endpoint, newest login first.
     pub fn bindings(&self, endpoint: Id, now: Timestamp) -> Vec<Binding> {
-        self.live(endpoint, now)
-            .into_iter()
-            .map(|held| held.binding)
-            .collect()
+        self.live(endpoint, now, |_, view| Some(view.binding(endpoint)))
     }
 
     /// Gives the ways to an endpoint's phones, newest login first.
@@ -156,95 +98,77 @@ impl Location {
         now: Timestamp,
         device: Option<&Device>,
     ) -> Vec<Reach> {
-        let live = self.live(endpoint, now).into_iter();
-        live.filter(|held| held.reachable)
-            .filter(|held| device.is_none_or(|device| device.is_at(&held.binding)))
-            .map(|held| Reach {
-                flow: flow_of(&held.binding),
-                contact: held.binding.contact,
-                path: held.binding.path,
-                instance: held.binding.instance,
+        self.live(endpoint, now, |packed, view| {
+            let is_asked = device.is_none_or(|device| device.is_at(&view.binding(endpoint)));
+            (packed.is_reachable() && is_asked).then(|| Reach {
+                flow: flow_of(view),
+                contact: view.contact.to_owned(),
+                path: view.path.map(str::to_owned),
+                instance: view.instance.map(str::to_owned),
             })
-            .collect()
+        })
     }
 
-    fn live(&self, endpoint: Id, now: Timestamp) -> Vec<Held> {
-        let Some(held) = self.0.endpoints.get(&endpoint) else {
-            return Vec::new();
-        };
-        let mut live: Vec<Held> = held
-            .iter()
-            .filter(|held| held.binding.expires_at > now)
-            .cloned()
-            .collect();
-        drop(held);
-        live.sort_by_key(|held| std::cmp::Reverse(held.binding.logged_in));
-        live
-    }
-
-    /// Decides a change from the endpoint's live bindings and carries it out. What `decide` refuses with is handed back.
-    /// `done` sees the bindings after the change and says what to do after the commit; when that fails, the bindings of
-    /// before are put back first.
-    pub(crate) fn change<R>(
+    fn live<T>(
         &self,
         endpoint: Id,
         now: Timestamp,
-        decide: impl FnOnce(&[Held]) -> Result<Change, R>,
-        done: impl FnOnce(&[Held]) -> Completion,
-    ) -> Result<Result<(), R>, store::Error> {
-        let mut entry = self.0.endpoints.entry(endpoint).or_default();
-        entry.retain(|held| held.binding.expires_at > now);
-        let change = match decide(&entry) {
-            Ok(change) => change,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let mut undo = Undo::default();
-        let mut rows = Vec::with_capacity(1);
-        for key in change.remove {
-            if let Some(at) = entry.iter().position(|held| held.binding.key == key) {
-                undo.before.push(entry.remove(at));
-                rows.push(BindingChange::Delete { endpoint, key });
-            }
-        }
-        for binding in change.put {
-            if binding.flow != FlowId::NONE.0 {
-                self.note_flow(binding.flow, endpoint);
-            }
-            undo.put
-                .push((binding.key.clone(), binding.call_id.clone(), binding.cseq));
-            rows.push(BindingChange::Put(binding.clone()));
-            let new = Held {
-                binding,
-                reachable: true,
-            };
-            match entry
-                .iter_mut()
-                .find(|held| held.binding.key == new.binding.key)
-            {
-                Some(held) => undo.before.push(std::mem::replace(held, new)),
-                None => entry.push(new),
-            }
-        }
-        let (undo, told) = (Arc::new(undo), done(&entry));
-        let tell: Completion = {
-            let (location, undo) = (self.clone(), Arc::clone(&undo));
-            Box::new(move |outcome| {
-                if outcome.is_err()
-                    && let Some(mut entry) = location.0.endpoints.get_mut(&endpoint)
-                {
-                    undo.run(&mut entry);
-                    location.changed(endpoint);
-                }
-                told(outcome);
+        each: impl Fn(&Packed, &View<'_>) -> Option<T>,
+    ) -> Vec<T> {
+        let now = now.as_microsecond();
+        let mut live: SmallVec<[(i64, T); 4]> = self.0.bindings.look(endpoint, |held| {
+            let live = held.iter().filter(|packed| packed.expires_at() > now);
+            live.filter_map(|packed| {
+                let view = packed.view();
+                Some((view.logged_in, each(packed, &view)?))
             })
+            .collect()
+        });
+        live.sort_by_key(|(logged_in, _)| std::cmp::Reverse(*logged_in));
+        live.into_iter().map(|(_, one)| one).collect()
+    }
+
+    /// Decides a change from the endpoint's live bindings and carries it out. What `decide` refuses with is handed back.
+    /// `done` sees the bindings after the change. The outcome is told to the shard's watcher; when the change was not
+    /// committed, [`Location::undo`] puts back what was there.
+    pub(crate) fn change<R, T>(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        shard: u8,
+        decide: impl FnOnce(&[Packed]) -> Result<Change, R>,
+        done: impl FnOnce(&[Packed]) -> T,
+    ) -> Result<Result<(Ticket, Undo, T), R>, store::Error> {
+        let decide = |held: &[Packed]| {
+            let change = decide(held)?;
+            for (_, packed) in &change.put {
+                let flow = packed.view().flow;
+                if flow != FlowId::NONE.0 {
+                    self.note_flow(flow, endpoint);
+                }
+            }
+            Ok(change)
         };
-        // Under the lock: a later change of this endpoint stands behind this one in the queue.
-        if let Err(refused) = self.0.store.change_bindings(rows, tell) {
-            undo.run(&mut entry);
-            return Err(refused);
+        let outcome = self.0.bindings.change(endpoint, now, shard, decide, done);
+        if matches!(&outcome, Ok(Ok(_))) {
+            self.changed(endpoint);
         }
-        self.changed(endpoint);
-        Ok(Ok(()))
+        outcome
+    }
+
+    /// Puts back what was there before a change that was not committed.
+    pub(crate) fn undo(&self, undo: &Undo) {
+        self.0.bindings.undo(undo);
+    }
+
+    /// Wakes the journal's writer when changes wait for it.
+    pub(crate) fn flush(&self) {
+        self.0.bindings.flush();
+    }
+
+    /// Enters the watcher of a shard's changes.
+    pub(crate) fn watch(&self, shard: u8, wake: impl Fn() + Send + Sync + 'static) -> Arc<Watcher> {
+        self.0.bindings.watch(shard, wake)
     }
 
     fn note_flow(&self, flow: u64, endpoint: Id) {
@@ -260,11 +184,13 @@ impl Location {
         let Some(endpoints) = self.0.flows.get(&flow.0).map(|found| found.clone()) else {
             return false;
         };
-        let is_live = |held: &Held| held.binding.flow == flow.0 && held.binding.expires_at > now;
-        endpoints
-            .iter()
-            .filter_map(|endpoint| self.0.endpoints.get(endpoint))
-            .any(|held| held.iter().any(is_live))
+        let now = now.as_microsecond();
+        let is_live = |packed: &Packed| packed.view().flow == flow.0 && packed.expires_at() > now;
+        endpoints.iter().any(|endpoint| {
+            self.0
+                .bindings
+                .look(*endpoint, |held| held.iter().any(is_live))
+        })
     }
 
     /// Removes the bindings of a stream connection that is gone.
@@ -273,79 +199,55 @@ impl Location {
             return;
         };
         for endpoint in endpoints {
-            let mut rows = Vec::new();
-            if let Some(mut held) = self.0.endpoints.get_mut(&endpoint) {
-                held.retain(|held| {
-                    let stays = held.binding.flow != flow.0;
-                    if !stays {
-                        let key = held.binding.key.clone();
-                        rows.push(BindingChange::Delete { endpoint, key });
-                    }
-                    stays
-                });
-                // A row that stays because the queue is full is never reached again and expires.
-                if !rows.is_empty()
-                    && self
-                        .0
-                        .store
-                        .change_bindings(rows, Box::new(|_| ()))
-                        .is_err()
-                {
-                    tracing::debug!(
-                        endpoint,
-                        "the row of a closed connection stays until it expires"
-                    );
-                }
-                self.changed(endpoint);
+            let gone = self
+                .0
+                .bindings
+                .remove(endpoint, |packed| packed.view().flow == flow.0);
+            // What stays because the journal is full is never reached again and expires.
+            if let Err(error) = gone {
+                tracing::debug!(endpoint, %error, "the binding of a closed connection stays until it expires");
             }
+            self.changed(endpoint);
         }
+    }
+
+    /// Ends the live bindings of an endpoint whose keys are asked for; returns them once that is on disk.
+    pub(crate) async fn end(
+        &self,
+        endpoint: Id,
+        now: Timestamp,
+        goes: impl Fn(&str) -> bool,
+    ) -> Result<Vec<Binding>, Error> {
+        let now = now.as_microsecond();
+        let goes = |packed: &Packed| packed.expires_at() > now && goes(packed.view().key);
+        let gone = self.0.bindings.end(endpoint, goes).await?;
+        self.changed(endpoint);
+        let gone = gone.iter().map(|packed| packed.view().binding(endpoint));
+        Ok(gone.collect())
     }
 
     /// Removes all bindings of an endpoint and waits until that is on disk.
     pub async fn drop_bindings(&self, endpoint: Id) -> Result<(), Error> {
-        let (told, committed) = oneshot::channel();
-        if let Some(mut held) = self.0.endpoints.get_mut(&endpoint) {
-            let tell: Completion = Box::new(move |outcome| {
-                // Nobody listens when the REST request was given up.
-                let _: Result<(), _> = told.send(outcome);
-            });
-            let rows = vec![BindingChange::DeleteAll { endpoint }];
-            self.0.store.change_bindings(rows, tell)?;
-            held.clear();
-            self.changed(endpoint);
-        } else {
-            return Ok(());
-        }
-        match committed.await {
-            Ok(outcome) => Ok(outcome?),
-            Err(_) => Err(store::Error::Closed.into()),
-        }
+        self.0.bindings.clear(endpoint).await?;
+        self.changed(endpoint);
+        Ok(())
     }
 
-    /// Removes what has expired from memory and disk.
-    pub(crate) async fn sweep(&self, now: Timestamp) {
-        self.0.endpoints.retain(|endpoint, held| {
-            let before = held.len();
-            held.retain(|held| held.binding.expires_at > now);
-            if held.len() != before {
-                self.changed(*endpoint);
-            }
-            !held.is_empty()
-        });
-        // What is registered again meanwhile has a later time, in the table too.
-        if let Err(error) = self.0.store.sweep_bindings(now).await {
-            tracing::debug!(%error, "expired bindings stay on disk until the next sweep");
-        }
+    /// Removes what has expired.
+    pub(crate) fn sweep(&self, now: Timestamp) {
+        self.0
+            .bindings
+            .sweep(now, |endpoint, _| self.changed(endpoint));
     }
 
     /// Counts the bindings; what expired since the last sweep included.
     pub fn count(&self) -> usize {
-        self.0.endpoints.iter().map(|held| held.len()).sum()
+        self.0.bindings.count()
     }
 }
 
 /// Reads a binding's flow.
-pub(crate) fn flow_of(binding: &Binding) -> Flow {
+pub(crate) fn flow_of(binding: &View<'_>) -> Flow {
     let transport = match binding.transport {
         store::Transport::Udp => sip::Transport::Udp,
         store::Transport::Tcp => sip::Transport::Tcp,

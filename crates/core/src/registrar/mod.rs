@@ -17,6 +17,8 @@ mod policy;
 )]
 mod registrar;
 mod replay;
+mod shortcut;
+mod waiting;
 
 pub(crate) use authentication::Authenticator;
 pub use deregistration::{LiveBinding, binding_id};
@@ -26,3 +28,5 @@ pub(crate) use path::{next_hop, route};
 pub use policy::RegistrationPolicy;
 pub(crate) use policy::{ChallengePolicy, is_refused_user_agent};
 pub use registrar::Registrar;
+pub use shortcut::{Short, Shortcut};
+pub use waiting::Answer;

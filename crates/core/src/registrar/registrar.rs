@@ -1,36 +1,39 @@
 //! REGISTER: RFC 3261 §10.3, step by step. It decides at once and without waiting; what changes a binding is answered
-//! after its commit, through [`Signalling`].
+//! after its commit ([`Registrar::answers`]).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use call::Now;
 use jiff::Timestamp;
+use sip::stateless::refusal_of;
 use sip::{Contacts, Flow, FlowId, Name, NameAddr, Request, Response, Status};
-use store::{Binding, Completion};
+use smallvec::SmallVec;
+use store::{Binding, Change, Packed, View};
 
 use crate::directory::{Gruus, Subscriber};
 use crate::registrar::answer::{Answers, RETRY_AFTER, Refused, refused};
 use crate::registrar::authentication::{Authenticated, Authenticator, Pending};
-use crate::registrar::location::{Change, Held, Location, transport_of};
+use crate::registrar::location::{Location, transport_of};
 use crate::registrar::outbound::{self, Way};
 use crate::registrar::policy::{self, Grant, RegistrationPolicy};
-use crate::{Decision, Directory, Guard, Offence, Settings, Signalling};
+use crate::registrar::waiting::{Answer, Waiting, WaitingLine};
+use crate::{Decision, Directory, Guard, Offence, Settings};
 
 /// The registrar of all shards; it is called on their threads.
 #[derive(Debug)]
 pub struct Registrar {
-    settings: Arc<Settings>,
-    directory: Directory,
-    location: Location,
-    authenticator: Authenticator,
-    guard: Guard,
+    pub(super) settings: Arc<Settings>,
+    pub(super) directory: Directory,
+    pub(super) location: Location,
+    pub(super) authenticator: Authenticator,
+    pub(super) guard: Guard,
     answers: Answers,
-    signalling: Signalling,
+    /// Of each shard: the answers that wait for their commit.
+    lines: Vec<WaitingLine>,
 }
 
 impl Registrar {
-    /// Makes the registrar.
+    /// Makes the registrar of so many shards.
     pub(crate) fn new(
         settings: Arc<Settings>,
         directory: Directory,
@@ -38,16 +41,19 @@ impl Registrar {
         authenticator: Authenticator,
         guard: Guard,
         gruus: Gruus,
-        signalling: Signalling,
+        shards: usize,
     ) -> Self {
+        let shards = u8::try_from(shards).unwrap_or(u8::MAX);
         Self {
+            lines: (0..shards)
+                .map(|shard| WaitingLine::new(&location, shard))
+                .collect(),
             answers: Answers::new(Arc::clone(&settings), authenticator.clone(), gruus),
             settings,
             directory,
             location,
             authenticator,
             guard,
-            signalling,
         }
     }
 
@@ -108,8 +114,10 @@ impl Registrar {
         let bindings = self.location.bindings(subscriber.endpoint, now.wall);
         let asks = matches!(&way.contacts, Contacts::List(list) if list.is_empty());
         // A retransmission of what is bound already changes nothing; of what was refused, it is refused again.
-        let is_bound =
-            who.again.is_some() && bindings.iter().any(|binding| is_from(binding, request));
+        let is_bound = who.again.is_some()
+            && bindings
+                .iter()
+                .any(|binding| is_from(&binding.view(), request));
         if asks || is_bound {
             return Ok(Decision::Reply(self.answers.ok(
                 shard,
@@ -152,6 +160,7 @@ impl Registrar {
         let outcome = self.location.change(
             endpoint,
             now.wall,
+            shard,
             |held| {
                 // The password may have changed, or the endpoint gone, since it was checked: both are known before
                 // the bindings are dropped, and that waits for this lock.
@@ -161,23 +170,35 @@ impl Registrar {
                         "Endpoint is being changed",
                     ));
                 }
-                self.plan(now.wall, request, flow, &who.subscriber, policy, way, held)
+                self.plan(now.wall, request, flow, policy, way, held)
             },
             |held| {
-                self.authenticator.set_pending(who, true);
-                let live = held.iter().map(|held| &held.binding);
-                let subscriber = &who.subscriber;
-                let response = self
-                    .answers
-                    .ok(shard, request, now.wall, subscriber, way, live);
-                self.reply_after_commit(shard, flow, who, response)
+                let bindings: Vec<Binding> = held
+                    .iter()
+                    .map(|packed| packed.view().binding(endpoint))
+                    .collect();
+                let (live, subscriber) = (bindings.iter(), &who.subscriber);
+                self.answers
+                    .ok(shard, request, now.wall, subscriber, way, live)
             },
         );
         match outcome {
-            Ok(Ok(())) => Ok(Decision::Wait),
+            Ok(Ok((ticket, undo, response))) => {
+                self.authenticator.set_pending(who, true);
+                self.wait(
+                    shard,
+                    Waiting {
+                        ticket,
+                        undo,
+                        proof: (who.nonce, who.count),
+                        flow,
+                        answer: Answer::Response(Box::new(response)),
+                    },
+                );
+                Ok(Decision::Wait)
+            }
             Ok(Err(why)) => Err(self.answers.refuse(shard, request, &why)),
             Err(error) => {
-                self.authenticator.set_pending(who, false);
                 self.authenticator.forget(who.nonce, who.count);
                 tracing::debug!(%error, "a REGISTER found the store busy");
                 Err(self.answers.refuse(
@@ -189,37 +210,42 @@ impl Registrar {
         }
     }
 
-    /// Sends the 200 once the bindings are on disk; else 503, and the same request may be tried again.
-    fn reply_after_commit(
-        &self,
-        shard: u8,
-        flow: Flow,
-        who: &Authenticated,
-        mut response: Response,
-    ) -> Completion {
-        let signalling = self.signalling.clone();
-        let authenticator = self.authenticator.clone();
-        let (nonce, count) = (who.nonce, who.count);
-        Box::new(move |outcome| {
-            match outcome {
-                Ok(()) => authenticator.committed(nonce, count),
-                Err(error) => {
-                    tracing::warn!(%error, "a registration was not committed");
-                    authenticator.forget(nonce, count);
-                    response.status = Status::SERVICE_UNAVAILABLE;
-                    response.reason = Status::SERVICE_UNAVAILABLE.reason().into();
-                    response.headers.remove(&Name::Contact);
-                    response.headers.push(Name::RetryAfter, RETRY_AFTER);
-                }
+    /// Hands the changes of a turn to the journal; their answers come out of [`Registrar::answers`] after the commit.
+    pub fn flush(&self) {
+        self.location.flush();
+    }
+
+    /// Returns when the journal has told of changes of this shard since the last time.
+    pub async fn committed(&self, shard: u8) {
+        match self.lines.get(usize::from(shard)) {
+            Some(line) => line.ready().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Gives the answers whose bindings are on disk; instead of one whose are not, 503, and the same request may be tried
+    /// again. Call it on the shard's thread.
+    pub fn answers(&self, shard: u8, mut each: impl FnMut(Flow, Answer)) {
+        let Some(line) = self.lines.get(usize::from(shard)) else {
+            return;
+        };
+        line.take(&self.location, |waiting, committed| {
+            let (nonce, count) = waiting.proof;
+            if committed {
+                self.authenticator.committed(nonce, count);
+                each(waiting.flow, waiting.answer);
+            } else {
+                self.authenticator.forget(nonce, count);
+                each(waiting.flow, not_kept(waiting.answer));
             }
-            // A full inbox loses the answer; the phone asks again and gets the same one.
-            if signalling
-                .send(shard, sip::Command::Reply { flow, response })
-                .is_err()
-            {
-                tracing::debug!(shard, "no room for the answer to a REGISTER");
-            }
-        })
+        });
+    }
+
+    /// Keeps an answer until its change is on disk.
+    pub(super) fn wait(&self, shard: u8, waiting: Waiting) {
+        if let Some(line) = self.lines.get(usize::from(shard)) {
+            line.push(waiting);
+        }
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
@@ -232,26 +258,26 @@ impl Registrar {
         now: Timestamp,
         request: &Request,
         flow: Flow,
-        subscriber: &Subscriber,
         policy: &RegistrationPolicy,
         way: &Way,
-        held: &[Held],
+        held: &[Packed],
     ) -> Result<Change, Refused> {
+        let held: SmallVec<[View<'_>; 2]> = held.iter().map(Packed::view).collect();
         let (Some(call_id), Ok(cseq)) = (request.call_id(), request.cseq()) else {
             return Err(refused(Status::BAD_REQUEST, "Call-ID or CSeq"));
         };
         let in_order =
-            |binding: &Binding| binding.call_id != **call_id || cseq.number > binding.cseq;
+            |binding: &View<'_>| *binding.call_id != **call_id || cseq.number > binding.cseq;
         const OLD: Refused = refused(Status::SERVER_INTERNAL_ERROR, "CSeq is out of order");
         let list = match &way.contacts {
             Contacts::Star if request.expires() != Some(0) => {
                 return Err(refused(Status::BAD_REQUEST, "Contact * needs Expires 0"));
             }
             Contacts::Star => {
-                return match held.iter().all(|held| in_order(&held.binding)) {
+                return match held.iter().all(in_order) {
                     true => Ok(Change {
-                        remove: held.iter().map(|held| held.binding.key.clone()).collect(),
-                        put: Vec::new(),
+                        remove: (0..held.len()).collect(),
+                        ..Change::default()
                     }),
                     false => Err(OLD),
                 };
@@ -265,12 +291,11 @@ impl Registrar {
             return Err(refused(Status::BAD_REQUEST, "One flow at a time"));
         }
         let mut change = Change::default();
+        let micros = now.as_microsecond();
         for contact in list {
             let grant = policy::grant(policy, contact, request.expires());
-            let known = held
-                .iter()
-                .map(|held| &held.binding)
-                .find(|binding| names(way, contact, binding));
+            let place = held.iter().position(|binding| names(way, contact, binding));
+            let known = place.and_then(|place| held.get(place));
             if !known.is_none_or(in_order) {
                 return Err(OLD);
             }
@@ -282,9 +307,7 @@ impl Registrar {
                     });
                 }
                 Grant::Remove => {
-                    change
-                        .remove
-                        .extend(known.map(|binding| binding.key.clone()));
+                    change.remove.extend(place);
                     continue;
                 }
                 Grant::Seconds(seconds) => seconds,
@@ -295,37 +318,45 @@ impl Registrar {
             if policy::is_our_own(&self.settings, &self.directory, &contact.uri) {
                 return Err(refused(Status::FORBIDDEN, "Contact points at this server"));
             }
-            let key = known.map_or_else(|| key_of(way, contact), |binding| binding.key.clone());
+            let outbound_key = way.key(contact);
+            let key = match (known, &outbound_key) {
+                (Some(known), _) => known.key,
+                (None, Some(key)) => key,
+                (None, None) => &contact.uri_text,
+            };
             // A refresh does not make a login of it; the same phone started anew does (RFC 3261 §10.2: one Call-ID for
             // all registrations of one boot).
-            let logged_in = known.filter(|binding| binding.call_id == **call_id);
-            // The last of two equal Contacts wins.
-            change.put.retain(|binding| binding.key != key);
-            change.put.push(Binding {
-                endpoint: subscriber.endpoint,
+            let logged_in = known.filter(|binding| *binding.call_id == **call_id);
+            let instance = outbound::instance(contact);
+            let reg_id = outbound_key.as_ref().and(contact.params.get("reg-id"));
+            let new = View {
                 key,
-                contact: contact.uri_text.to_string(),
-                call_id: call_id.to_string(),
+                contact: &contact.uri_text,
+                call_id,
                 cseq: cseq.number,
-                expires_at: now
-                    .saturating_add(Duration::from_secs(seconds.into()))
-                    .unwrap_or(now),
-                logged_in: logged_in.map_or(now, |binding| binding.logged_in),
+                expires_at: micros.saturating_add(i64::from(seconds) * 1_000_000),
+                logged_in: logged_in.map_or(micros, |binding| binding.logged_in),
                 transport: transport_of(flow),
                 local: flow.local,
                 remote: flow.remote,
                 flow: flow.id.0,
-                path: way.path.clone(),
+                path: way.path.as_deref(),
                 user_agent: user_agent(request),
                 q: contact.q(),
-                instance: outbound::instance(contact),
-            });
+                instance: instance.as_deref(),
+                reg_id: reg_id.and_then(|reg_id| reg_id.parse().ok()),
+            };
+            // The last of two equal Contacts wins.
+            change
+                .put
+                .retain(|(_, binding)| binding.view().key != new.key);
+            change.put.push((place, Packed::new(&new, true)));
         }
-        let stays = |held: &&Held| {
-            let key = &held.binding.key;
-            !change.remove.contains(key) && !change.put.iter().any(|binding| binding.key == *key)
+        let replaced = |place: &usize| {
+            change.remove.contains(place) || change.put.iter().any(|(put, _)| *put == Some(*place))
         };
-        if held.iter().filter(stays).count() + change.put.len() > policy.max_bindings {
+        let stay = (0..held.len()).filter(|place| !replaced(place)).count();
+        if stay + change.put.len() > policy.max_bindings {
             return Err(refused(Status::FORBIDDEN, "Too many bindings"));
         }
         Ok(change)
@@ -342,36 +373,46 @@ impl Registrar {
     }
 }
 
+/// The 503 in the place of an answer whose bindings could not be written.
+fn not_kept(answer: Answer) -> Answer {
+    const STATUS: Status = Status::SERVICE_UNAVAILABLE;
+    match answer {
+        Answer::Response(mut response) => {
+            response.status = STATUS;
+            response.reason = STATUS.reason().into();
+            response.headers.remove(&Name::Contact);
+            response.headers.push(Name::RetryAfter, RETRY_AFTER);
+            Answer::Response(response)
+        }
+        Answer::Written(bytes) => {
+            let status = format!("{} {}", STATUS.0, STATUS.reason());
+            Answer::Written(refusal_of(&bytes, &status, RETRY_AFTER))
+        }
+    }
+}
+
 /// Tells whether this REGISTER made the binding.
-fn is_from(binding: &Binding, request: &Request) -> bool {
+fn is_from(binding: &View<'_>, request: &Request) -> bool {
     let same_call = request
         .call_id()
-        .is_some_and(|call_id| **call_id == binding.call_id);
+        .is_some_and(|call_id| **call_id == *binding.call_id);
     same_call && request.cseq().is_ok_and(|cseq| cseq.number == binding.cseq)
 }
 
 /// Tells whether a Contact is about this binding: the same instance and registration (RFC 5626 §6), else an equivalent
 /// URI (RFC 3261 §10.3 step 7, §19.1.4).
-fn names(way: &Way, contact: &NameAddr, binding: &Binding) -> bool {
+fn names(way: &Way, contact: &NameAddr, binding: &View<'_>) -> bool {
     if let Some(key) = way.key(contact) {
         return key == binding.key;
     }
-    if contact.uri_text == *binding.contact {
+    if *contact.uri_text == *binding.contact {
         return true;
     }
-    sip::Uri::parse(&binding.contact.as_str().into()).is_ok_and(|uri| uri.same_as(&contact.uri))
+    sip::Uri::parse(&binding.contact.into()).is_ok_and(|uri| uri.same_as(&contact.uri))
 }
 
-fn key_of(way: &Way, contact: &NameAddr) -> String {
-    way.key(contact)
-        .unwrap_or_else(|| contact.uri_text.to_string())
-}
-
-/// At most 250 characters of User-Agent are kept.
-fn user_agent(request: &Request) -> String {
-    let value = request
-        .headers
-        .get(&Name::UserAgent)
-        .map_or("", |value| value);
-    value.chars().take(250).collect()
+/// At most 250 octets of User-Agent are kept.
+fn user_agent(request: &Request) -> &str {
+    let value = request.headers.get(&Name::UserAgent);
+    value.map_or("", |value| &value[..value.floor_char_boundary(250)])
 }

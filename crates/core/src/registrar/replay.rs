@@ -1,9 +1,9 @@
 //! Which nonce counts were used: RFC 7616 §3.4 "nc", §5.5. A nonce costs memory only after somebody proved a password
 //! with it, so strangers cannot fill the table.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
@@ -45,10 +45,32 @@ struct Last {
     pending: bool,
 }
 
+/// A nonce's number is a keyed hash already: nobody chooses it.
+#[derive(Default)]
+struct ByNumber(u64);
+
+impl Hasher for ByNumber {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(32) ^ number;
+    }
+}
+
 /// The highest count of each nonce, bounded, striped by nonce.
 #[derive(Debug)]
 pub(crate) struct Replays {
-    last: DashMap<NonceId, Last>,
+    last: DashMap<NonceId, Last, BuildHasherDefault<ByNumber>>,
+    /// As many as `last` has, since asking it takes all its locks.
+    count: AtomicUsize,
     hasher: RandomState,
     capacity: usize,
     /// Nonces that were minted before this second are forgotten.
@@ -64,7 +86,8 @@ impl Default for Replays {
 impl Replays {
     fn with_capacity(capacity: usize) -> Self {
         Self {
-            last: DashMap::new(),
+            last: DashMap::default(),
+            count: AtomicUsize::new(0),
             hasher: RandomState::new(),
             capacity,
             floor: AtomicU64::new(0),
@@ -80,7 +103,7 @@ impl Replays {
         count: u32,
         request: Fingerprint<'_>,
     ) -> Use {
-        if self.last.len() >= self.capacity {
+        if self.count.load(Ordering::Relaxed) >= self.capacity {
             self.make_room(now, lifetime);
         }
         if nonce.minted < self.floor.load(Ordering::Acquire) {
@@ -94,6 +117,7 @@ impl Replays {
         ));
         match self.last.entry(nonce) {
             Entry::Vacant(slot) => {
+                self.count.fetch_add(1, Ordering::Relaxed);
                 slot.insert(Last {
                     count,
                     request,
@@ -160,7 +184,13 @@ impl Replays {
     }
 
     fn forget_before(&self, minted: u64) {
-        self.last.retain(|nonce, _| nonce.minted >= minted);
+        self.last.retain(|nonce, _| {
+            let stays = nonce.minted >= minted;
+            if !stays {
+                self.count.fetch_sub(1, Ordering::Relaxed);
+            }
+            stays
+        });
     }
 }
 

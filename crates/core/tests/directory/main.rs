@@ -33,7 +33,7 @@ pub(crate) struct World {
 }
 
 async fn load(store: &Store, settings: &Arc<Settings>) -> Directory {
-    let location = Location::new(store.clone());
+    let location = Location::new(&store);
     Directory::load(store.clone(), Arc::clone(settings), location, Clock::System)
         .await
         .expect("the directory loads")

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use call::{About, Document, Now, Occasion};
 use offhook_core::{
-    AccountFacts, Clock, Core, Decision, DeliveryProfile, Dialect, Dialects, DocumentError,
+    AccountFacts, Answer, Clock, Core, Decision, DeliveryProfile, Dialect, Dialects, DocumentError,
     EndpointView, Flavor, MediaHandle, MessageFacts, NewAccount, NewApplication, NewEndpoint,
     Payload, Permissions, Ring, Settings, Signalling,
 };
@@ -28,6 +28,15 @@ use tokio::task::JoinSet;
 pub const DOMAIN: &str = "sip.example.net";
 pub const PASSWORD: &str = "correct horse";
 const START: &str = "2026-01-02T03:04:05Z";
+
+/// Reads an answer that is written.
+pub fn read_response(bytes: &[u8]) -> Response {
+    let bytes = bytes::Bytes::copy_from_slice(bytes);
+    match sip::Message::parse(bytes, sip::Framing::Datagram) {
+        Ok(sip::Message::Response(response)) => response,
+        other => panic!("no answer but {other:?}"),
+    }
+}
 
 /// Answers as compact text, so that a test compares all of one.
 pub fn shown(response: &Response) -> String {
@@ -240,14 +249,7 @@ impl World {
                 } if answered == id => Outcome::Reply(response),
                 other => panic!("no answer but {other:?}"),
             },
-            Decision::Wait => loop {
-                match self.command().await {
-                    Command::Reply { response, .. } => break Outcome::Reply(response),
-                    // Watchers hear of it first.
-                    Command::Changed { .. } => (),
-                    other => panic!("no answer but {other:?}"),
-                }
-            },
+            Decision::Wait => Outcome::Reply(self.answer().await),
         }
     }
 
@@ -262,6 +264,22 @@ impl World {
         let challenge = self.send(request, flow).await.reply();
         let proof = prove(&challenge, user, password, 1, request);
         self.send(&with_proof(request, proof), flow).await
+    }
+
+    /// The next answer that waited for its commit.
+    pub async fn answer(&mut self) -> Response {
+        let registrar = &self.core.registrar;
+        registrar.flush();
+        let mut found = None;
+        while found.is_none() {
+            let told = tokio::time::timeout(Duration::from_secs(10), registrar.committed(0)).await;
+            told.expect("a commit in time");
+            registrar.answers(0, |_, answer| found = Some(answer));
+        }
+        match found.expect("an answer") {
+            Answer::Response(response) => *response,
+            Answer::Written(bytes) => read_response(&bytes),
+        }
     }
 
     /// The next command for the stack.

@@ -57,6 +57,7 @@ mod tests {
                 user_agent: "Softphone 5.2".to_owned(),
                 q: 1000,
                 instance: Some("<urn:uuid:1>".to_owned()),
+                reg_id: None,
             },
         };
         assert_eq!(

@@ -13,7 +13,7 @@ use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use base64::Engine as _;
 use offhook_core::{
-    Clock, Core, Decision, Dialects, MediaHandle, NewAccount, Settings, Signalling,
+    Answer, Clock, Core, Decision, Dialects, MediaHandle, NewAccount, Settings, Signalling,
 };
 use serde_json::Value;
 use sip::digest::{Answerer, Challenge};
@@ -39,7 +39,7 @@ pub enum Face {
 pub struct World {
     core: Arc<Core>,
     clock: Clock,
-    wire: mpsc::Receiver<sip::Input>,
+    _wire: mpsc::Receiver<sip::Input>,
     router: Router,
     account: Arc<Account>,
     other: Arc<Account>,
@@ -93,7 +93,7 @@ impl World {
         Self {
             core,
             clock,
-            wire,
+            _wire: wire,
             router,
             account,
             other,
@@ -328,10 +328,19 @@ impl World {
         };
         match self.core.uas.request(&self.core.now(), 0, request, flow) {
             Decision::Reply(response) => response,
-            Decision::Wait => match self.wire.recv().await {
-                Some(sip::Input::Command(sip::Command::Reply { response, .. })) => response,
-                other => panic!("no answer but {other:?}"),
-            },
+            Decision::Wait => {
+                let registrar = &self.core.registrar;
+                registrar.flush();
+                let mut found = None;
+                while found.is_none() {
+                    registrar.committed(0).await;
+                    registrar.answers(0, |_, answer| found = Some(answer));
+                }
+                match found {
+                    Some(Answer::Response(response)) => *response,
+                    other => panic!("no answer but {other:?}"),
+                }
+            }
             other => panic!("no answer but {other:?}"),
         }
     }

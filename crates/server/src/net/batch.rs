@@ -10,6 +10,7 @@
 use std::io;
 use std::mem::{self, MaybeUninit};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::ops::{AddAssign, Range};
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr;
 
@@ -134,9 +135,25 @@ pub struct Flushed {
     pub dropped: usize,
 }
 
+impl AddAssign for Flushed {
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.dropped += other.dropped;
+    }
+}
+
+/// What a datagram holds that waits to be sent.
+enum Content {
+    Bytes(Bytes),
+    /// A part of the sender's own buffer.
+    Written(Range<usize>),
+}
+
 /// The reused headers of a sending socket, and the datagrams that wait for the next call.
 pub struct Sender {
-    waiting: Vec<(Bytes, Option<IpAddr>)>,
+    waiting: Vec<(Content, Option<IpAddr>)>,
+    /// Datagrams that were written in place, one behind the other.
+    written: Vec<u8>,
     names: Box<[libc::sockaddr_storage; BATCH]>,
     controls: Box<[Control; BATCH]>,
     vectors: Box<[libc::iovec; BATCH]>,
@@ -154,6 +171,7 @@ impl Sender {
         let controls = Box::new([Control([0; 64]); BATCH]);
         Self {
             waiting: Vec::with_capacity(BATCH),
+            written: Vec::new(),
             names,
             controls,
             vectors,
@@ -163,13 +181,33 @@ impl Sender {
 
     /// Adds a datagram, from this local address where the socket has several. True when the batch is full: flush it.
     pub fn push(&mut self, bytes: Bytes, remote: SocketAddr, local: Option<IpAddr>) -> bool {
+        self.add(Content::Bytes(bytes), remote, local)
+    }
+
+    /// Lets `write` write a datagram into the buffer; without a word of it there is none. True when the batch is full.
+    pub fn write(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<IpAddr>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> bool {
+        let start = self.written.len();
+        write(&mut self.written);
+        let end = self.written.len();
+        if end <= start {
+            return false;
+        }
+        self.add(Content::Written(start..end), remote, local)
+    }
+
+    fn add(&mut self, content: Content, remote: SocketAddr, local: Option<IpAddr>) -> bool {
         let index = self.waiting.len();
         if index >= BATCH {
             return true;
         }
         let length = write_address(&mut self.names[index], remote);
         self.headers[index].msg_hdr.msg_namelen = length;
-        self.waiting.push((bytes, local));
+        self.waiting.push((content, local));
         self.waiting.len() == BATCH
     }
 
@@ -180,7 +218,11 @@ impl Sender {
 
     /// Sends all that waits. A datagram that the kernel refuses is dropped, as the wire may do; the others go on.
     pub fn flush(&mut self, socket: BorrowedFd<'_>) -> Flushed {
-        for (index, (bytes, local)) in self.waiting.iter().enumerate() {
+        for (index, (content, local)) in self.waiting.iter().enumerate() {
+            let bytes: &[u8] = match content {
+                Content::Bytes(bytes) => bytes,
+                Content::Written(range) => &self.written[range.clone()],
+            };
             // The kernel only reads through this pointer, although its type is a mutable one.
             self.vectors[index] = libc::iovec {
                 iov_base: bytes.as_ptr().cast_mut().cast(),
@@ -225,6 +267,7 @@ impl Sender {
             }
         }
         self.waiting.clear();
+        self.written.clear();
         flushed
     }
 }

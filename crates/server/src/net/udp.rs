@@ -43,25 +43,39 @@ impl Datagrams {
         self.socket.poll_recv_ready(context)
     }
 
-    /// Receives one batch into `each`; answers how many came, 0 when nothing waits.
-    pub fn receive(&mut self, mut each: impl FnMut(Flow, Bytes)) -> io::Result<usize> {
+    /// Receives one batch; answers how many came, 0 when nothing waits. What `short` answers at once it writes into the
+    /// buffer that is sent next; what it does not take (false) is handed to `each`.
+    pub fn receive(
+        &mut self,
+        flushed: &mut Flushed,
+        mut short: impl FnMut(Flow, &[u8], &mut Vec<u8>) -> bool,
+        mut each: impl FnMut(Flow, Bytes),
+    ) -> io::Result<usize> {
         let Self {
             socket,
-            local,
+            local: bound,
             receiver,
-            ..
+            sender,
         } = self;
         let received = socket.try_io(Interest::READABLE, || {
             receiver.receive(socket.as_fd(), |datagram| {
-                let local = SocketAddr::new(datagram.local.unwrap_or(local.ip()), local.port());
+                let local = SocketAddr::new(datagram.local.unwrap_or(bound.ip()), bound.port());
                 let flow = Flow {
                     transport: Transport::Udp,
                     id: FlowId::NONE,
                     local,
                     remote: datagram.remote,
                 };
-                // A copy of its exact size: what a call or binding keeps of it must not hold 64 KiB.
-                each(flow, Bytes::copy_from_slice(datagram.bytes));
+                let mut taken = false;
+                if sender.write(flow.remote, datagram.local, |out| {
+                    taken = short(flow, datagram.bytes, out);
+                }) {
+                    *flushed += sender.flush(socket.as_fd());
+                }
+                if !taken {
+                    // A copy of its exact size: what a call or binding keeps of it must not hold 64 KiB.
+                    each(flow, Bytes::copy_from_slice(datagram.bytes));
+                }
             })
         });
         match received {

@@ -7,7 +7,9 @@ use proptest::sample::{Index, select};
 use crate::Text;
 use crate::digest::{Challenge, Credentials};
 use crate::framing::{Frame, Framer, FramingError};
-use crate::message::header::{CSeq, Name, NameAddr, Via};
+use crate::message::header::{CSeq, Name, NameAddr, Reason, ReferTo, Replaces, Via};
+use crate::message::method::Method;
+use crate::message::request::Request;
 use crate::message::uri::Uri;
 use crate::message::{Framing, Message};
 
@@ -91,7 +93,7 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
 fn interrogate(message: &Message) {
     let headers = match message {
         Message::Request(request) => {
-            let _ = (request.validate(), request.uri_parsed());
+            let _ = (request.validate(), request.uri_parsed(), request.sdp());
             &request.headers
         }
         Message::Response(response) => {
@@ -169,6 +171,19 @@ proptest! {
     }
 
     #[test]
+    fn a_multipart_made_of_scraps_does_no_harm(scraps in proptest::collection::vec(select(&[
+        "--b", "--b--", "--", "\r\n", "\r\n\r\n", "Content-Type: application/sdp", "Content-Type: multipart/x;boundary=b",
+        "c:", "v=0", "\u{e9}", ":",
+    ][..]), 0..24)) {
+        let mut request = Request::new(Method::Invite, "sip:a@b");
+        request.headers.push(Name::ContentType, "multipart/mixed;boundary=b");
+        request.body = scraps.concat().into();
+        if let Some(found) = request.sdp() {
+            prop_assert!(found.len() < request.body.len());
+        }
+    }
+
+    #[test]
     fn typed_values_read_back_the_same(scrap in scraps()) {
         let text = Text::from(scrap);
         if let Ok(uri) = Uri::parse(&text) {
@@ -182,6 +197,16 @@ proptest! {
         if let Ok(via) = Via::parse(&text) {
             let written = via.to_string();
             prop_assert_eq!(Via::parse(&written.as_str().into()).map(|v| v.to_string()), Ok(written));
+        }
+        if let Ok(replaces) = Replaces::parse(&text) {
+            prop_assert_eq!(Replaces::parse(&replaces.to_string().into()), Ok(replaces));
+        }
+        if let Ok(reason) = Reason::parse(&text) {
+            let written = reason.to_string();
+            prop_assert_eq!(Reason::parse(&written.as_str().into()).map(|r| r.to_string()), Ok(written));
+        }
+        if let Ok(refer) = ReferTo::parse(&text) {
+            prop_assert!(Uri::parse(&refer.uri.to_string().into()).is_ok());
         }
         if let Ok(cseq) = CSeq::parse(&text) {
             prop_assert_eq!(CSeq::parse(&cseq.to_string().into()), Ok(cseq));

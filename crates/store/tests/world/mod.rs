@@ -32,6 +32,10 @@ impl Directory {
         self.open_with(key()).await.expect("the store opens")
     }
 
+    pub async fn try_open(&self) -> store::Result<Store> {
+        self.open_with(key()).await
+    }
+
     pub async fn open_with(&self, key: SealKey) -> store::Result<Store> {
         let url = format!("sqlite://{}", self.0.join("offhook.db").display());
         Store::open(Config {
@@ -149,6 +153,7 @@ pub fn binding(endpoint: Id, key: &str) -> Binding {
         user_agent: "phone 1.0".into(),
         q: 1000,
         instance: Some("<urn:uuid:00000000-0000-1000-8000-000000000001>".into()),
+        reg_id: Some(1),
     }
 }
 
