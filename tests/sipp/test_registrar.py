@@ -194,8 +194,8 @@ def test_the_browsers_keepalive_is_answered_as_it_wants(shared_server):
     assert ask("OPTIONS", f"sip:{shared_server.domain}") == (200, "")
     text = "Content-Type: text/plain\n"
     assert ask("MESSAGE", "sip:admin@phone.plivo.com", "ipAddress", text) == (200, "127.0.0.1")
-    assert ask("MESSAGE", "sip:admin@phone.plivo.com", "hello", text) == (405, "")
-    assert ask("SUBSCRIBE", f"sip:x@{shared_server.domain}") == (405, "")
+    assert ask("MESSAGE", "sip:admin@phone.plivo.com", "hello", text) == (407, "")
+    assert ask("SUBSCRIBE", f"sip:x@{shared_server.domain}") == (489, "")
 
 
 @pytest.mark.parametrize("algorithm", ["MD5", "SHA-256", "SHA-512-256"])

@@ -8,10 +8,13 @@ mod clock;
 pub mod diagnosis;
 pub mod directory;
 pub mod error;
+pub mod events;
 pub mod guard;
 mod handles;
+pub mod messages;
 pub mod registrar;
 pub mod requests;
+mod sender;
 pub mod settings;
 mod start;
 mod trunks;
@@ -31,8 +34,10 @@ pub use directory::{
     Subscriber, TrunkChange,
 };
 pub use error::{Barred, Error, Why};
+pub use events::Packages;
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
+pub use messages::{MessageFacts, Messages};
 pub use registrar::{
     Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
     RegistrationPolicy, Short, Shortcut, binding_id,

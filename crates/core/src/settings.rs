@@ -65,6 +65,20 @@ pub struct Settings {
     pub max_calls: usize,
     /// The most calls a minute that one stranger's address may make to endpoints.
     pub strangers_per_minute: u32,
+    /// The most subscriptions at a time; one more is answered 503.
+    pub max_subscriptions: usize,
+    /// The most of them that one endpoint may hold.
+    pub max_subscriptions_of_endpoint: usize,
+    /// The most endpoints, counted once for each package, that have something published at a time.
+    pub max_publications: usize,
+    /// The shortest subscription or publication in seconds; less is answered 423 (RFC 6665 §4.2.1.1, RFC 3903 §6).
+    pub min_event_expires: u32,
+    /// The longest in seconds, and that of whoever does not say for how long; more is cut to it.
+    pub max_event_expires: u32,
+    /// The largest body of a MESSAGE in bytes; a larger one is answered 413.
+    pub max_message_bytes: usize,
+    /// The most messages a minute that one endpoint may write; 0 sets no limit.
+    pub messages_per_minute: u32,
     /// What silences a source.
     pub abuse: Abuse,
     /// The user that browsers send their keepalive to.
@@ -151,6 +165,13 @@ impl Default for Settings {
             requests_per_second: 0,
             max_calls: 10_000,
             strangers_per_minute: 30,
+            max_subscriptions: 10_000,
+            max_subscriptions_of_endpoint: 500,
+            max_publications: 10_000,
+            min_event_expires: 60,
+            max_event_expires: 3600,
+            max_message_bytes: 4096,
+            messages_per_minute: 60,
             abuse: Abuse::default(),
             admin_user: "admin".to_owned(),
             time_limit: Duration::from_secs(4 * 3600),

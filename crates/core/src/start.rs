@@ -12,12 +12,14 @@ use crate::calls::{Calls, Parts};
 use crate::diagnosis::Diagnosis;
 use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Events, Herald, Location, Pings, Registrar};
-use crate::requests;
+use crate::sender::Senders;
 use crate::trunks::keep::Keeper;
 use crate::trunks::{TrunkStates, Trunks};
 use crate::{
-    Clock, Dialects, Directory, Error, Guard, MediaHandle, Requests, Settings, Signalling, Uas,
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Messages, Packages, Requests, Settings,
+    Signalling, Uas,
 };
+use crate::{messages, requests};
 
 /// How often expired bindings and nonces are removed.
 const SWEEP: Duration = Duration::from_secs(30);
@@ -31,6 +33,10 @@ pub struct Core {
     pub registrar: Arc<Registrar>,
     /// The calls.
     pub calls: Calls,
+    /// Subscriptions and publications.
+    pub packages: Packages,
+    /// Messages between endpoints.
+    pub messages: Messages,
     /// Is asked about each request outside of a dialog.
     pub uas: Uas,
     /// What is known of trunks.
@@ -106,6 +112,16 @@ impl Core {
         let requests = Requests::new(signalling.clone());
         let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
         let trunks = Trunks::new(Arc::clone(&settings), signalling.dialer.clone());
+        let senders = Senders {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            authenticator: authenticator.clone(),
+        };
+        let packages = Packages::new(senders.clone(), location.clone(), signalling.clone());
+        location.watched_by({
+            let packages = packages.clone();
+            move |endpoint| packages.bindings_changed(endpoint)
+        });
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -119,18 +135,29 @@ impl Core {
             dialects,
             clock: clock.clone(),
             trunks: trunks.clone(),
+            packages: packages.clone(),
+        });
+        let messages = Messages::new(messages::Parts {
+            senders,
+            location: location.clone(),
+            requests: requests.clone(),
+            signalling: signalling.clone(),
+            calls: calls.clone(),
+            clock: clock.clone(),
         });
         calls.close_orphans().await?;
         calls.load_limits().await?;
-        let uas = Uas::new(
-            Arc::clone(&settings),
-            directory.clone(),
-            Arc::clone(&registrar),
-            calls.clone(),
-            authenticator.clone(),
-            guard.clone(),
+        let uas = Uas {
+            settings: Arc::clone(&settings),
+            directory: directory.clone(),
+            registrar: Arc::clone(&registrar),
+            calls: calls.clone(),
+            packages: packages.clone(),
+            messages: messages.clone(),
+            authenticator: authenticator.clone(),
+            guard: guard.clone(),
             signalling,
-        );
+        };
         let attempts = Arc::default();
         let herald = Herald::new(
             events.clone(),
@@ -172,11 +199,19 @@ impl Core {
                 .keep(blocks, store, clock.clone(), stop.clone()),
         );
         tasks.spawn(herald.run(happenings, stop.clone()));
-        tasks.spawn(sweep(location, authenticator, clock.clone(), stop.clone()));
+        tasks.spawn(sweep(
+            location,
+            authenticator,
+            packages.clone(),
+            clock.clone(),
+            stop.clone(),
+        ));
         Ok(Arc::new(Core {
             directory,
             registrar,
             calls,
+            packages,
+            messages,
             uas,
             trunks: trunks.states,
             guard,
@@ -226,6 +261,7 @@ impl Core {
 
     /// Stops the tasks in the background; callbacks that are not told yet are told after the next start.
     pub async fn stop(&self) {
+        self.messages.stop().await;
         self.stop.cancel();
         self.tasks.close();
         self.tasks.wait().await;
@@ -235,6 +271,7 @@ impl Core {
 async fn sweep(
     location: Location,
     authenticator: Authenticator,
+    packages: Packages,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -248,5 +285,6 @@ async fn sweep(
         let now = clock.now();
         authenticator.sweep(&now);
         location.sweep(now.wall);
+        packages.sweep(&now);
     }
 }

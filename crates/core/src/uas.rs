@@ -4,15 +4,21 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use call::Now;
-use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, Transport};
+use sip::{
+    Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, SubscriptionId,
+    Terms, Transport,
+};
 
 use crate::directory::Known;
+use crate::events::ALLOW_EVENTS;
 use crate::registrar::Authenticator;
-use crate::{Calls, Directory, Guard, Offence, Registrar, Settings, Signalling};
+use crate::{
+    Calls, Directory, Guard, Messages, Offence, Packages, Registrar, Settings, Signalling,
+};
 
 /// Methods that are served, in or outside of a dialog.
-const ALLOW: &str =
-    "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, MESSAGE, REFER, NOTIFY";
+const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, REGISTER, OPTIONS, INFO, UPDATE, PRACK, \
+     MESSAGE, REFER, NOTIFY, SUBSCRIBE, PUBLISH";
 /// Extensions that a client may require (RFC 3262, RFC 4028, RFC 3891, RFC 4488, RFC 3327, RFC 5626, RFC 5627).
 const SUPPORTED: &[&str] = &[
     "100rel",
@@ -26,10 +32,6 @@ const SUPPORTED: &[&str] = &[
 
 /// What a signalling shard does with a request.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is made and used up on the spot, on a path that should not allocate"
-)]
 pub enum Decision {
     /// Sends this answer, statelessly.
     Reply(Response),
@@ -39,6 +41,17 @@ pub enum Decision {
     Wait,
     /// Keeps the request under this number until its answer comes ([`sip::Command::Hold`]).
     Hold(RequestId),
+    /// Sends this answer through a transaction, which repeats it ([`sip::Command::Serve`]).
+    Serve(Response),
+    /// Makes a subscription of the SUBSCRIBE ([`sip::Command::Subscribe`]).
+    Subscribe {
+        /// Its number.
+        subscription: SubscriptionId,
+        /// How long it may last.
+        terms: Terms,
+        /// User part of our Contact.
+        contact_user: sip::Text,
+    },
     /// Makes a session of the INVITE under this number ([`sip::Command::Accept`]).
     Accept(SessionId),
 }
@@ -46,36 +59,18 @@ pub enum Decision {
 /// The user agent server that is asked about each request outside of a dialog, on the thread of its shard.
 #[derive(Clone, Debug)]
 pub struct Uas {
-    settings: Arc<Settings>,
-    directory: Directory,
-    registrar: Arc<Registrar>,
-    calls: Calls,
-    authenticator: Authenticator,
-    guard: Guard,
-    signalling: Signalling,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) directory: Directory,
+    pub(crate) registrar: Arc<Registrar>,
+    pub(crate) calls: Calls,
+    pub(crate) packages: Packages,
+    pub(crate) messages: Messages,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) guard: Guard,
+    pub(crate) signalling: Signalling,
 }
 
 impl Uas {
-    pub(crate) fn new(
-        settings: Arc<Settings>,
-        directory: Directory,
-        registrar: Arc<Registrar>,
-        calls: Calls,
-        authenticator: Authenticator,
-        guard: Guard,
-        signalling: Signalling,
-    ) -> Self {
-        Self {
-            settings,
-            directory,
-            registrar,
-            calls,
-            authenticator,
-            guard,
-            signalling,
-        }
-    }
-
     /// Decides about a request. It never waits.
     pub fn request(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
         if self.is_unheard(now, &request, flow) {
@@ -93,10 +88,17 @@ impl Uas {
             Method::Register => self.registrar.register(now, shard, &request, flow),
             Method::Invite => self.calls.invite(now, shard, request, flow),
             Method::Options => Decision::Reply(self.options(shard, &request)),
-            Method::Message => Decision::Reply(self.message(shard, &request, flow)),
+            Method::Message => self.message(now, shard, &request, flow),
+            Method::Subscribe => self.packages.subscribe(now, shard, &request, flow),
+            Method::Publish => self.packages.publish(now, shard, &request, flow),
             Method::Ack => Decision::Silence,
             // RFC 3261 §12.2.2, §9.2: about a dialog or transaction that does not exist.
-            Method::Bye | Method::Cancel | Method::Info | Method::Update | Method::Prack => {
+            Method::Bye
+            | Method::Cancel
+            | Method::Info
+            | Method::Update
+            | Method::Prack
+            | Method::Notify => {
                 Decision::Reply(self.respond(shard, &request, Status::CALL_DOES_NOT_EXIST))
             }
             _ => Decision::Reply(self.not_allowed(shard, &request)),
@@ -238,15 +240,15 @@ impl Uas {
         response
     }
 
-    /// Browsers ask the administrator for their own address (browser-sdk.md §3); nobody else has messages to send.
-    fn message(&self, shard: u8, request: &Request, flow: Flow) -> Response {
+    /// Browsers ask the administrator for their own address (browser-sdk.md §3); all others write to each other.
+    fn message(&self, now: &Now, shard: u8, request: &Request, flow: Flow) -> Decision {
         if !self.is_for_administrator(request) || request.body.trim_ascii() != b"ipAddress" {
-            return self.not_allowed(shard, request);
+            return self.messages.message(now, shard, request, flow);
         }
         let mut response = self.respond(shard, request, Status::OK);
         response.headers.push(Name::ContentType, "text/plain");
         response.body = flow.remote.ip().to_canonical().to_string().into();
-        response
+        Decision::Reply(response)
     }
 
     fn is_for_administrator(&self, request: &Request) -> bool {
@@ -276,6 +278,7 @@ pub(crate) fn options_headers() -> Vec<(&'static str, String)> {
         ("Allow", ALLOW.to_owned()),
         ("Accept", "application/sdp".to_owned()),
         ("Supported", SUPPORTED.join(", ")),
+        ("Allow-Events", ALLOW_EVENTS.to_owned()),
     ]
 }
 

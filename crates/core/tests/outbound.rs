@@ -97,7 +97,7 @@ async fn refusal(world: &mut World, uri: &str, serial: u32) -> u16 {
     match world.send(&call, udp(7000)).await {
         Outcome::Reply(response) => return response.status.0,
         Outcome::Accept(_) => (),
-        Outcome::Silence => panic!("no answer"),
+        other => panic!("no answer but {other:?}"),
     }
     loop {
         if let Command::Refuse { status, .. } = world.command().await {

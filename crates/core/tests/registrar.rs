@@ -495,8 +495,8 @@ async fn what_is_not_served_is_refused_before_anybody_is_asked_for_a_password() 
         ),
         ("S32", required, 420),
         ("S33", proxied, 420),
-        ("S48", plain(Method::Message, &to), 405),
-        ("S49", plain(Method::Subscribe, &to), 405),
+        ("S48", plain(Method::Message, &to), 407),
+        ("S49", plain(Method::Subscribe, &to), 489),
         ("S40", plain(Method::Bye, &to), 481),
         (
             "OPTIONS",

@@ -12,7 +12,8 @@ use dialects::bandwidth::Bandwidth;
 use dialects::plivo::Plivo;
 use dialects::vobiz::Vobiz;
 use offhook_core::{
-    AccountFacts, Application, ApplicationKind, Dialect, Flavor, HttpMethod, Payload, Secret,
+    AccountFacts, Application, ApplicationKind, Dialect, Flavor, HttpMethod, MessageFacts, Payload,
+    Secret,
 };
 use uuid::Uuid;
 
@@ -290,4 +291,69 @@ fn bandwidth_asks_for_a_document_after_the_answer() {
     };
     assert_eq!(event["eventType"], "answer");
     assert_eq!(event.get("applicationId"), None);
+}
+
+fn message(delivered: bool, content_type: &str) -> MessageFacts {
+    MessageFacts {
+        uuid: A,
+        from: "sip:alice@phone.example.net".into(),
+        to: "sip:bob@phone.example.net".into(),
+        text: "Are you there?".into(),
+        content_type: content_type.into(),
+        delivered,
+        time: "2026-02-03T09:30:00Z".parse().unwrap(),
+    }
+}
+
+#[test]
+fn plivo_and_vobiz_tell_of_a_message_what_the_contract_lists_and_what_became_of_it() {
+    let account = account(HttpMethod::Post);
+    let dialects: [&dyn Dialect; 2] = [&Plivo, &Vobiz];
+    for dialect in dialects {
+        let shown = |message: &MessageFacts| match dialect.message(&account, message) {
+            Payload::Form(fields) => fields
+                .into_iter()
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect::<Vec<_>>()
+                .join("\n"),
+            Payload::Json(other) => panic!("no form but {other}"),
+        };
+        assert_eq!(
+            shown(&message(true, "text/plain;charset=utf-8")),
+            "From=sip:alice@phone.example.net\n\
+             MessageState=delivered\n\
+             MessageUUID=3f0c5f0e-6a5a-4a63-9c3e-2a0f6f3c1b11\n\
+             ParentAuthID=MAZZTESTACCOUNT00001\n\
+             Text=Are you there?\n\
+             To=sip:bob@phone.example.net\n\
+             Type=sms"
+        );
+        let other = shown(&message(false, "text/html"));
+        assert!(other.starts_with("ContentType=text/html\n"), "{other}");
+        assert!(other.contains("\nMessageState=undelivered\n"), "{other}");
+    }
+}
+
+#[test]
+fn bandwidth_tells_of_a_message_as_of_a_short_one() {
+    let account = account(HttpMethod::Post);
+    let Payload::Json(event) = Bandwidth.message(&account, &message(true, "text/plain")) else {
+        panic!("no event");
+    };
+    let id = "m-3f0c5f0e6a5a4a639c3e2a0f6f3c1b11";
+    let expected = serde_json::json!({
+        "eventType": "sms",
+        "direction": "in",
+        "messageId": id,
+        "messageUri": format!("http://api.example.net/v1/users/u-test1/messages/{id}"),
+        "from": "sip:alice@phone.example.net",
+        "to": "sip:bob@phone.example.net",
+        "text": "Are you there?",
+        "applicationId": "a-77qpz",
+        "time": "2026-02-03T09:30:00Z",
+        "state": "received",
+    });
+    assert_eq!(event, expected);
+    let lost = Bandwidth.message(&account, &message(false, "text/plain"));
+    assert!(matches!(lost, Payload::Json(event) if event["state"] == "error"));
 }

@@ -83,6 +83,17 @@ durability = "power"
 key = ""
 key_file = ""
 
+[events]
+subscriptions = 10000
+subscriptions_per_endpoint = 500
+publications = 10000
+min_expires = 60
+max_expires = 3600
+
+[messages]
+max_bytes = 4096
+per_minute = 60
+
 [egress]
 allow = []
 
@@ -140,6 +151,10 @@ pub struct Config {
     pub media: Media,
     /// See the section.
     pub store: Store,
+    /// See the section.
+    pub events: Events,
+    /// See the section.
+    pub messages: Messages,
     /// See the section.
     pub egress: Egress,
     /// See the section.
@@ -353,6 +368,35 @@ pub enum Durability {
     Power,
     /// The end of the program.
     Process,
+}
+
+/// Subscriptions (RFC 6665) to the events `dialog`, `presence`, `message-summary` and `reg`, and publications (RFC 3903).
+/// None of them survives a restart: a phone that refreshes one hears 481 and subscribes again.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Subscriptions at a time; one more is answered 503 with `Retry-After`.
+    pub subscriptions: usize,
+    /// Subscriptions that one endpoint may hold; one more is answered 503.
+    pub subscriptions_per_endpoint: usize,
+    /// Endpoints that have something published at a time, counted once for each event; one more is answered 503. A
+    /// document has at most 4096 bytes.
+    pub publications: usize,
+    /// The shortest subscription or publication that is granted, in seconds; a shorter wish is answered 423.
+    pub min_expires: u32,
+    /// The longest, in seconds, which is also granted to whoever names no expiry; a longer wish is cut to it.
+    pub max_expires: u32,
+}
+
+/// Messages between endpoints (SIP MESSAGE, RFC 3428).
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Messages {
+    /// The largest text in bytes; a larger one is answered 413. To a phone over UDP the whole request is limited to 1300
+    /// bytes besides (RFC 3428 §8); one that fits to no phone of its reader is answered 513.
+    pub max_bytes: usize,
+    /// Messages that one endpoint may write in a minute; one more is answered 503 with `Retry-After`. 0 sets no limit.
+    pub per_minute: u32,
 }
 
 /// The server's requests to customers' URLs (`answer_url`, `hangup_url` and the like).
@@ -582,6 +626,12 @@ impl Config {
             return wrong(
                 "sip.default_expires",
                 "it must lie between sip.min_expires and sip.max_expires",
+            );
+        }
+        if self.events.min_expires > self.events.max_expires {
+            return wrong(
+                "events.min_expires",
+                "it must not be above events.max_expires",
             );
         }
         let is_route = |hop: &String| {

@@ -425,6 +425,8 @@ fn start_shards(
         let mut stack = sip::Config::for_shard(number);
         stack.max_transactions = config.limits.transactions.div_ceil(count);
         stack.max_sessions = config.limits.calls.saturating_mul(LEGS);
+        // The core counts over all shards; one of them may hold them all.
+        stack.max_subscriptions = config.events.subscriptions;
         stack.session_interval = config.sip.session_expires;
         let setup = signalling::Setup {
             stack,

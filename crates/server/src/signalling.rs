@@ -289,6 +289,12 @@ impl Shard {
             Event::Session { session, event } => self.core.calls.session_event(session, event),
             Event::Answer { id, outcome } => self.core.answered(id, outcome),
             Event::Pong { mark, .. } => self.core.registrar.location().pong(mark),
+            Event::Subscription { id, event } => {
+                let now = self.clock.now();
+                if let Some(command) = self.core.packages.happened(&now, id, event) {
+                    self.stack.handle(now.instant, Input::Command(command));
+                }
+            }
             Event::NoRoom { session } => self.core.calls.no_room(session),
         }
     }
@@ -302,6 +308,28 @@ impl Shard {
             Decision::Reply(response) => Command::Reply { flow, response },
             Decision::Hold(id) => match kept {
                 Some(request) => Command::Hold { id, request, flow },
+                None => return,
+            },
+            Decision::Serve(response) => match kept {
+                Some(request) => Command::Serve {
+                    request: Box::new(request),
+                    flow,
+                    response: Box::new(response),
+                },
+                None => return,
+            },
+            Decision::Subscribe {
+                subscription,
+                terms,
+                contact_user,
+            } => match kept {
+                Some(request) => Command::Subscribe {
+                    subscription,
+                    request,
+                    flow,
+                    terms,
+                    contact_user,
+                },
                 None => return,
             },
             Decision::Accept(session) => match kept {

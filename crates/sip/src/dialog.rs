@@ -57,6 +57,20 @@ impl Dialog {
         })
     }
 
+    /// Copies what is kept out of the buffers of the messages that it came in.
+    pub(crate) fn detach(&mut self) {
+        let texts = [
+            &mut self.call_id,
+            &mut self.local,
+            &mut self.remote,
+            &mut self.remote_tag,
+            &mut self.target,
+        ];
+        for text in texts.into_iter().chain(&mut self.route) {
+            *text = Text::from(&**text);
+        }
+    }
+
     /// Makes the next request, without Via: RFC 3261 §12.2.1.1.
     pub(crate) fn request(&mut self, method: Method) -> Request {
         self.local_cseq = self.local_cseq.wrapping_add(1) & 0x7fff_ffff;

@@ -12,6 +12,7 @@ pub mod message;
 pub mod stack;
 pub mod stateless;
 pub mod stun;
+mod subscription;
 pub mod target;
 mod transaction;
 
@@ -35,3 +36,4 @@ pub use stack::{
     Command, Config, Destination, Effort, EndReason, Event, InDialog, Input, Login, Outcome,
     Output, Question, Refer, Replaced, RequestId, SessionEvent, SessionId, Stack,
 };
+pub use subscription::{Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Terms};

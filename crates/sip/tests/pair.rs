@@ -546,7 +546,9 @@ impl Run {
             Event::Session { event, .. } => self.session(side, event),
             Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
-            Event::Answer { .. } => self.broken = Some("an answer to nothing".into()),
+            Event::Answer { .. } | Event::Subscription { .. } => {
+                self.broken = Some("an answer to nothing".into());
+            }
             Event::Pong { .. } => self.broken = Some("nobody was pinged".into()),
         }
     }

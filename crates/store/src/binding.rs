@@ -132,6 +132,13 @@ pub struct Undo {
     put: SmallVec<[(u32, i64); 1]>,
 }
 
+impl Undo {
+    /// Whose bindings were changed.
+    pub fn endpoint(&self) -> Id {
+        self.endpoint
+    }
+}
+
 impl Bindings {
     /// Opens them in a directory, or in memory alone.
     pub(crate) fn open(path: Option<&Path>, durability: Durability) -> Result<Self> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use store::Flavor;
 
+use crate::MessageFacts;
 use crate::registrar::RegistrationEvent;
 
 /// A vendor's way of telling a customer about a call and of reading the answer.
@@ -21,6 +22,9 @@ pub trait Dialect: Send + Sync {
 
     /// Spells what a customer's URL is told of a registration.
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload;
+
+    /// Spells what a customer's message URL is told of a message.
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload;
 
     /// Reads the document that a customer's URL answered with; `base` is its URL, against which links are resolved.
     fn document(

@@ -17,6 +17,7 @@ use crate::calls::on_trunk::OnTrunks;
 use crate::calls::permission::Permission;
 use crate::calls::record::{self, Facts};
 use crate::calls::task::Task;
+use crate::calls::watch::Watch;
 use crate::calls::{Calls, Inner, caller, script};
 use crate::directory::Subscriber;
 use crate::registrar::is_refused_user_agent;
@@ -88,6 +89,7 @@ impl Calls {
             asker: admitted.asker,
             ticket: admitted.ticket,
             on_trunks: OnTrunks::new(admitted.on_trunk),
+            watch: Watch::default(),
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
         Decision::Accept(call::session(shard, number, LegId::A))

@@ -14,6 +14,7 @@ mod inbound;
 mod limits;
 mod live;
 pub(crate) mod locate;
+mod message;
 mod on_trunk;
 mod orphan;
 mod over_trunk;
@@ -23,6 +24,10 @@ mod redirect;
 mod script;
 mod stranger;
 mod task;
+mod watch;
+
+pub(crate) use device::devices;
+pub(crate) use locate::is_own_address;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -47,6 +52,7 @@ use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
 use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
+use crate::events::Packages;
 use crate::registrar::Authenticator;
 use crate::trunks::Trunks;
 use crate::{Clock, Directory, Guard, Location, MediaHandle, Settings, Signalling};
@@ -71,6 +77,7 @@ pub(crate) struct Inner {
     locator: Locator,
     fetcher: Fetcher,
     outbox: Outbox,
+    packages: Packages,
     live: Live,
     limits: Limits,
     trunks: Trunks,
@@ -96,6 +103,7 @@ pub(crate) struct Parts {
     pub(crate) dialects: Dialects,
     pub(crate) clock: Clock,
     pub(crate) trunks: Trunks,
+    pub(crate) packages: Packages,
 }
 
 impl Calls {
@@ -140,6 +148,7 @@ impl Calls {
             media: parts.media,
             dialects: parts.dialects,
             clock: parts.clock,
+            packages: parts.packages,
         }))
     }
 

@@ -23,6 +23,7 @@ use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
+use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
 const MEDIA_TRIES: u32 = 100;
@@ -43,6 +44,7 @@ pub(crate) struct Task {
     pub(crate) asker: Asker,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) on_trunks: OnTrunks,
+    pub(crate) watch: Watch,
 }
 
 /// Rows that travel together.
@@ -102,6 +104,7 @@ impl Task {
     }
 
     fn tell(&mut self, input: Input) {
+        self.watch.came(&self.calls, &input);
         match &input {
             Input::Located {
                 outcome: Ok(located),
@@ -146,6 +149,7 @@ impl Task {
     /// Carries out all that the call wants.
     async fn carry_out(&mut self, waiting: &mut Waiting) {
         while let Some(output) = self.call.poll_output() {
+            self.watch.goes(&self.calls, &output);
             match output {
                 Output::Sip(sip::Command::Invite {
                     session, ref to, ..

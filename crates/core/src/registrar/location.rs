@@ -3,6 +3,7 @@
 //! A change is decided, put into memory and handed to the store's journal under the lock of its endpoint, so that the order
 //! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -30,6 +31,17 @@ struct Inner {
     listener: OnceLock<Listener>,
     /// Which endpoints came over a stream connection of this process.
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
+    /// Who hears that the bindings of an endpoint changed.
+    told: OnceLock<Told>,
+}
+
+/// Is told of each change, maybe while a table is locked: it must not wait, nor ask the table.
+struct Told(Box<dyn Fn(Id) + Send + Sync>);
+
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// How a binding is reached.
@@ -55,7 +67,20 @@ impl Location {
             awaited: Awaited::default(),
             listener: OnceLock::new(),
             flows: DashMap::new(),
+            told: OnceLock::new(),
         }))
+    }
+
+    /// Tells somebody of the endpoints whose bindings change; only the first who asks is heard.
+    pub(crate) fn watched_by(&self, told: impl Fn(Id) + Send + Sync + 'static) {
+        // There is one core over a table.
+        let _ = self.0.told.set(Told(Box::new(told)));
+    }
+
+    fn changed(&self, endpoint: Id) {
+        if let Some(Told(told)) = self.0.told.get() {
+            told(endpoint);
+        }
     }
 
     /// Forgets what expired since the last process ran, and the connections of that one: what came over them is shown until
@@ -166,12 +191,17 @@ impl Location {
             }
             Ok(change)
         };
-        self.0.bindings.change(endpoint, now, shard, decide, done)
+        let outcome = self.0.bindings.change(endpoint, now, shard, decide, done);
+        if matches!(&outcome, Ok(Ok(_))) {
+            self.changed(endpoint);
+        }
+        outcome
     }
 
     /// Puts back what was there before a change that was not committed.
     pub(crate) fn undo(&self, undo: &Undo) {
         self.0.bindings.undo(undo);
+        self.changed(undo.endpoint());
     }
 
     /// Wakes the journal's writer when changes wait for it.
@@ -254,6 +284,7 @@ impl Location {
             if let Err(error) = gone {
                 tracing::debug!(endpoint, %error, "the binding of a closed connection stays until it expires");
             }
+            self.changed(endpoint);
         }
     }
 
@@ -267,6 +298,7 @@ impl Location {
         let now = now.as_microsecond();
         let goes = |packed: &Packed| packed.expires_at() > now && goes(packed.view().key);
         let gone = self.0.bindings.end(endpoint, goes).await?;
+        self.changed(endpoint);
         let gone = gone.iter().map(|packed| packed.view().binding(endpoint));
         Ok(gone.collect())
     }
@@ -276,6 +308,7 @@ impl Location {
         for packed in self.0.bindings.end(endpoint, |_| true).await? {
             self.tell(EventKind::Unregistered, endpoint, &packed);
         }
+        self.changed(endpoint);
         Ok(())
     }
 
@@ -283,6 +316,7 @@ impl Location {
     pub(crate) fn sweep(&self, now: Timestamp) {
         self.0.bindings.sweep(now, |endpoint, packed| {
             self.tell(EventKind::Expired, endpoint, packed);
+            self.changed(endpoint);
         });
     }
 

@@ -10,12 +10,15 @@ use std::time::Duration;
 use call::{About, Document, Now, Occasion};
 use offhook_core::{
     AccountFacts, Answer, Clock, Core, Decision, DeliveryProfile, Dialect, Dialects, DocumentError,
-    EndpointView, Flavor, MediaHandle, NewAccount, NewApplication, NewEndpoint, Payload,
-    Permissions, RegistrationEvent, Ring, Settings, Signalling,
+    EndpointView, Flavor, MediaHandle, MessageFacts, NewAccount, NewApplication, NewEndpoint,
+    Payload, Permissions, RegistrationEvent, Ring, Settings, Signalling,
 };
 use rand_chacha::ChaCha12Rng;
 use sip::digest::{self, Answerer, Challenge};
-use sip::{Command, Flow, FlowId, Method, Name, Request, Response, SessionId, Status, Transport};
+use sip::{
+    Command, Flow, FlowId, Method, Name, Request, Response, SessionId, Status, SubscriptionId,
+    Terms, Transport,
+};
 use store::{Durability, SealKey, Store};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -101,6 +104,7 @@ pub enum Outcome {
     Reply(Response),
     Silence,
     Accept(SessionId),
+    Subscribe(SubscriptionId, Terms),
 }
 
 impl Outcome {
@@ -109,6 +113,7 @@ impl Outcome {
             Outcome::Reply(response) => response.status.0,
             Outcome::Silence => 0,
             Outcome::Accept(_) => 100,
+            Outcome::Subscribe(..) => 200,
         }
     }
 
@@ -231,6 +236,12 @@ impl World {
             Decision::Reply(response) => Outcome::Reply(response),
             Decision::Silence => Outcome::Silence,
             Decision::Accept(session) => Outcome::Accept(session),
+            Decision::Serve(response) => Outcome::Reply(response),
+            Decision::Subscribe {
+                subscription,
+                terms,
+                ..
+            } => Outcome::Subscribe(subscription, terms),
             Decision::Hold(id) => match self.command().await {
                 Command::Respond {
                     id: answered,
@@ -383,6 +394,21 @@ impl Dialect for Words {
             ("User", &event.user),
             ("Reason", reason),
             ("Auth", &account.auth_id),
+        ];
+        Payload::Form(
+            fields
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        )
+    }
+
+    fn message(&self, _: &AccountFacts, message: &MessageFacts) -> Payload {
+        let state = if message.delivered { "taken" } else { "nobody" };
+        let fields = [
+            ("To", message.to.as_str()),
+            ("From", &message.from),
+            ("Text", &message.text),
+            ("State", state),
         ];
         Payload::Form(
             fields

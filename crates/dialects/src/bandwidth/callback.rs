@@ -2,11 +2,40 @@
 
 use call::{About, CallStatus, Cause, DialAction, Direction, Occasion};
 use jiff::Timestamp;
-use offhook_core::{AccountFacts, RegistrationEvent};
+use offhook_core::{AccountFacts, MessageFacts, RegistrationEvent};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::extension::Spelling;
+
+/// Spells the event of a message. Undocumented; chosen: the words of the vendor's libraries, and `state` says whether a
+/// phone took it.
+pub(crate) fn message(account: &AccountFacts, message: &MessageFacts) -> Value {
+    let mut event = Map::new();
+    let id = format!("m-{}", message.uuid.simple());
+    let uri = format!(
+        "{}/v1/users/{}/messages/{id}",
+        account.public_url, account.bandwidth_user
+    );
+    put(&mut event, "eventType", "sms");
+    put(&mut event, "direction", "in");
+    put(&mut event, "messageId", &id);
+    put(&mut event, "messageUri", &uri);
+    put(&mut event, "from", &message.from);
+    put(&mut event, "to", &message.to);
+    put(&mut event, "text", &message.text);
+    if let Some(application) = &account.application {
+        put(&mut event, "applicationId", &application.public_id);
+    }
+    put(&mut event, "time", &time(message.time));
+    let state = if message.delivered {
+        "received"
+    } else {
+        "error"
+    };
+    put(&mut event, "state", state);
+    Value::Object(event)
+}
 
 /// Spells an event.
 pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) -> Value {

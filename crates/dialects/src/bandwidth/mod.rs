@@ -22,7 +22,8 @@ use std::time::Duration;
 use axum::Router;
 use http::Method;
 use offhook_core::{
-    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
+    RegistrationEvent,
 };
 
 use crate::http::{Route, join, normalized};
@@ -248,6 +249,10 @@ impl Dialect for Bandwidth {
 
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
         Payload::Json(callback::registration(account, event))
+    }
+
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {
+        Payload::Json(callback::message(account, message))
     }
 
     fn document(

@@ -24,7 +24,8 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use offhook_core::{
-    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
+    RegistrationEvent,
 };
 
 use crate::http::{Route, join, normalized};
@@ -231,6 +232,10 @@ impl Dialect for Plivo {
 
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
         Payload::Form(registration_event(account, event))
+    }
+
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {
+        Payload::Form(crate::voice::message::parameters(account, message))
     }
 
     fn document(

@@ -23,7 +23,8 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use offhook_core::{
-    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, Payload, RegistrationEvent,
+    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
+    RegistrationEvent,
 };
 
 use crate::http::{Route, join, normalized};
@@ -182,6 +183,10 @@ impl Dialect for Vobiz {
 
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
         Payload::Form(registration_event(account, event))
+    }
+
+    fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {
+        Payload::Form(crate::voice::message::parameters(account, message))
     }
 
     fn document(

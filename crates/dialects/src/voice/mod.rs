@@ -2,5 +2,6 @@
 //! of a finished call. Each of the two hands in what differs.
 
 pub(crate) mod document;
+pub(crate) mod message;
 pub(crate) mod parameter;
 pub(crate) mod record;

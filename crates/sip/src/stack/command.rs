@@ -11,11 +11,26 @@ impl Stack {
     pub(super) fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Reply { flow, response } => self.wire.reply(flow, response),
+            Command::Serve {
+                request,
+                flow,
+                response,
+            } => self.wire.serve(now, &request, flow, *response),
             Command::Ask { id, question } => self.ask(now, id, question),
             Command::Hold { id, request, flow } => self.hold(now, id, &request, flow),
             Command::Respond { id, response } => self.respond_held(now, id, response),
             Command::Ping(ping) => self.ping(ping),
             Command::KeepAlive { flow } => self.keep_alive(flow),
+            Command::Subscribe {
+                subscription,
+                request,
+                flow,
+                terms,
+                contact_user,
+            } => self.subscribe(now, subscription, &request, flow, terms, contact_user),
+            Command::Changed { .. } | Command::Tell { .. } | Command::Unsubscribe { .. } => {
+                self.subscription_command(now, command);
+            }
             Command::Accept {
                 session,
                 request,

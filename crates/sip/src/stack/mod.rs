@@ -11,6 +11,7 @@ pub mod ping;
 pub(crate) mod prove;
 mod receive;
 mod replace;
+mod subscribe;
 pub(crate) mod wire;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -22,6 +23,9 @@ use rand_chacha::ChaCha12Rng;
 use crate::invite::Session;
 use crate::stack::replace::HandedOff;
 use crate::stack::wire::{Due, Told, Wire};
+use crate::subscription::{
+    Farewell, News, SubscriptionEnd, SubscriptionEvent, SubscriptionId, Subscriptions, Terms,
+};
 use crate::transaction::Input as Happening;
 use crate::transaction::key::{Seeded, Token};
 use crate::transaction::layer::{TransactionId, User};
@@ -43,6 +47,7 @@ pub struct Stack {
     handed_off: VecDeque<HandedOff>,
     asked: HashMap<RequestId, ask::Asked, Seeded>,
     held: HashMap<RequestId, hold::Held, Seeded>,
+    subscriptions: Subscriptions,
 }
 
 impl Stack {
@@ -58,6 +63,7 @@ impl Stack {
             handed_off: VecDeque::new(),
             asked: HashMap::with_hasher(hasher),
             held: HashMap::with_hasher(hasher),
+            subscriptions: Subscriptions::new(hasher),
         }
     }
 
@@ -103,6 +109,7 @@ impl Stack {
                 self.drive(now, transaction, Happening::Fired(timer));
             }
             Due::Held(id) => self.held_too_long(id),
+            Due::Subscription(id, alarm) => self.subscription_due(id, alarm),
         }
     }
 
@@ -110,6 +117,7 @@ impl Stack {
         if flow == FlowId::NONE {
             return;
         }
+        self.subscriptions_lost(flow);
         for transaction in self.wire.transactions.on_flow(flow) {
             self.drive(now, transaction, Happening::TransportLost);
         }
@@ -127,10 +135,18 @@ impl Stack {
             .get(transaction)
             .and_then(|found| found.user);
         // RFC 3261 §8.1.3.1.
-        let (status, outcome) = match self.wire.drive(now, transaction, happening) {
+        let (status, outcome, end) = match self.wire.drive(now, transaction, happening) {
             Told::Nothing | Told::Pass => return,
-            Told::Timeout => (Status::REQUEST_TIMEOUT, Outcome::Timeout),
-            Told::Lost => (Status::SERVICE_UNAVAILABLE, Outcome::FlowLost),
+            Told::Timeout => (
+                Status::REQUEST_TIMEOUT,
+                Outcome::Timeout,
+                SubscriptionEnd::Timeout,
+            ),
+            Told::Lost => (
+                Status::SERVICE_UNAVAILABLE,
+                Outcome::FlowLost,
+                SubscriptionEnd::FlowLost,
+            ),
         };
         match user {
             Some(User::Session(session)) => {
@@ -140,6 +156,7 @@ impl Stack {
             }
             Some(User::Asked(id)) => self.ask_unanswered(id, outcome),
             Some(User::Held(id)) => self.release(id),
+            Some(User::Subscription(id)) => self.subscription_lost(id, end),
             None => {}
         }
     }
@@ -214,6 +231,8 @@ pub struct Config {
     pub max_transactions: usize,
     /// Sessions alive at once; more are refused with 503.
     pub max_sessions: usize,
+    /// Subscriptions alive at once; more are refused with 503.
+    pub max_subscriptions: usize,
     /// The session interval that we ask for, in seconds, at least 90 (RFC 4028 §4); zero: we ask for none.
     pub session_interval: u32,
     /// Value of Server and User-Agent.
@@ -230,6 +249,7 @@ impl Config {
             t4: Duration::from_secs(5),
             max_transactions: 100_000,
             max_sessions: 20_000,
+            max_subscriptions: 10_000,
             session_interval: 1_800,
             product: Text::from_static("Offhook"),
         }
@@ -310,6 +330,16 @@ pub enum Command {
         /// The flow.
         flow: Flow,
     },
+    /// Answers an [`Event::Request`] other than INVITE through a transaction, which repeats the answer while there is room
+    /// for it (RFC 3261 §17.2.2).
+    Serve {
+        /// The request as it came.
+        request: Box<Request>,
+        /// The flow of the request.
+        flow: Flow,
+        /// The answer.
+        response: Box<Response>,
+    },
     /// Makes the INVITE server transaction and the session of an [`Event::Request`], and sends 100.
     Accept {
         /// Number of the new session.
@@ -342,6 +372,38 @@ pub enum Command {
         id: RequestId,
         /// The answer.
         response: Response,
+    },
+    /// Makes a subscription of an [`Event::Request`] that is a SUBSCRIBE, and answers it 200 (RFC 6665 §4.2.1).
+    Subscribe {
+        /// Its number.
+        subscription: SubscriptionId,
+        /// The SUBSCRIBE as it came; its Event is known.
+        request: Request,
+        /// The flow of the request.
+        flow: Flow,
+        /// How long it may last.
+        terms: Terms,
+        /// User part of our Contact.
+        contact_user: Text,
+    },
+    /// What a subscription is about has changed.
+    Changed {
+        /// The subscription.
+        subscription: SubscriptionId,
+    },
+    /// Answers [`SubscriptionEvent::Wanted`].
+    Tell {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// What to tell.
+        news: News,
+    },
+    /// Ends a subscription.
+    Unsubscribe {
+        /// The subscription.
+        subscription: SubscriptionId,
+        /// Why.
+        farewell: Farewell,
     },
     /// Sends a provisional answer to the pending INVITE.
     Ring {
@@ -520,6 +582,13 @@ pub enum Event {
         mark: ping::PingMark,
         /// Where the answer came from.
         flow: Flow,
+    },
+    /// Something happened to a subscription.
+    Subscription {
+        /// The subscription.
+        id: SubscriptionId,
+        /// What happened.
+        event: SubscriptionEvent,
     },
     /// The stack refused something by itself; for logs and counters.
     Rejected {

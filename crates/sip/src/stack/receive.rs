@@ -154,17 +154,16 @@ impl Stack {
             self.wire.drive(now, transaction, Happening::Request);
             return;
         }
-        match self.session_of(&request, token) {
-            Some(session) => {
-                self.with(now, session, |session, wire| {
-                    session.request(now, wire, request, flow)
-                });
-            }
+        if let Some(session) = self.session_of(&request, token) {
+            self.with(now, session, |session, wire| {
+                session.request(now, wire, request, flow)
+            });
+        } else if let Some(id) = self.subscriptions.of(&request, token) {
+            self.subscription_request(now, id, &request, flow);
+        } else {
             // RFC 3261 §12.2.2.
-            None => {
-                let status = Status::CALL_DOES_NOT_EXIST;
-                self.wire.reject(flow, &request, status, "");
-            }
+            let status = Status::CALL_DOES_NOT_EXIST;
+            self.wire.reject(flow, &request, status, "");
         }
     }
 
@@ -286,6 +285,9 @@ impl Stack {
         match user {
             Some(User::Session(session)) => self.deliver(now, session, transaction, response),
             Some(User::Asked(id)) => self.ask_answered(now, id, response),
+            Some(User::Subscription(id)) => {
+                self.notify_answered(now, id, transaction, &response);
+            }
             Some(User::Held(_)) | None => {}
         }
     }

@@ -12,6 +12,7 @@ use crate::dialog::Dialog;
 use crate::invite::{Alarm, put_sdp, session_timer};
 use crate::message::write::push_address;
 use crate::stack::{Config, Event, Output, RequestId, SessionEvent, SessionId};
+use crate::subscription::{self, SubscriptionId};
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey, Token};
 use crate::transaction::layer::{Key, Machine, Sent, Times, TransactionId, Transactions, User};
 use crate::transaction::timer::{Timer, TimerId, Wheel};
@@ -21,8 +22,8 @@ use crate::transaction::{
 use crate::{Flow, Header, Method, Name, Request, Response, Status, Text, Transport};
 
 /// The methods that we take.
-pub(crate) const ALLOW: &str =
-    "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, UPDATE, REFER, NOTIFY, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, PRACK, OPTIONS, INFO, MESSAGE, \
+    UPDATE, REFER, NOTIFY, REGISTER, SUBSCRIBE, PUBLISH";
 
 /// The extensions that we support in a session (RFC 3262, RFC 4028, RFC 3891, RFC 4488).
 pub(crate) const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
@@ -33,6 +34,7 @@ pub(crate) enum Due {
     Transaction(TransactionId, Timer),
     Session(SessionId, Alarm),
     Held(RequestId),
+    Subscription(SubscriptionId, subscription::Alarm),
 }
 
 /// What a transaction has to say to its user.

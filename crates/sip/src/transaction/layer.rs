@@ -7,6 +7,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::stack::{RequestId, SessionId};
+use crate::subscription::SubscriptionId;
 use crate::transaction::key::{ClientKey, MergeKey, Seeded, ServerKey};
 use crate::transaction::slab::{Id, Slab};
 use crate::transaction::timer::{Timer, TimerId};
@@ -90,6 +91,8 @@ pub(crate) enum User {
     Asked(RequestId),
     /// A request outside of a dialog that the layer above answers later.
     Held(RequestId),
+    /// The NOTIFY of a subscription.
+    Subscription(SubscriptionId),
 }
 
 impl From<SessionId> for User {
@@ -103,7 +106,7 @@ impl User {
     pub(crate) fn session(self) -> Option<SessionId> {
         match self {
             Self::Session(session) => Some(session),
-            Self::Asked(_) | Self::Held(_) => None,
+            Self::Asked(_) | Self::Held(_) | Self::Subscription(_) => None,
         }
     }
 }

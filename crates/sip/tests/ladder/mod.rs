@@ -13,7 +13,7 @@ use rand_core::SeedableRng;
 use sip::{
     Command, Config, Destination, Effort, Event, Flow, FlowId, Framing, Header, InDialog, Input,
     Message, Method, Name, Outcome, Output, Request, RequestId, Response, SessionEvent, SessionId,
-    Stack, Status, Text, Transport,
+    Stack, Status, SubscriptionEvent, Text, Transport,
 };
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\n";
@@ -70,6 +70,7 @@ impl Ladder {
     #[track_caller]
     pub fn shows_nothing_left(&self) {
         assert_eq!((self.stack.sessions(), self.stack.transactions()), (0, 0));
+        assert_eq!(self.stack.subscriptions(), 0);
         assert_eq!(self.stack.poll_timeout(), None);
     }
 
@@ -454,7 +455,14 @@ fn summary(message: &Message) -> String {
     } else {
         ""
     };
-    format!("{start}{reliable}{route}{sdp}")
+    // How far a referred call has come is in the body.
+    let of_refer = headers
+        .get(&Name::Event)
+        .is_some_and(|event| event.starts_with("refer"));
+    let state = headers.get(&Name::SubscriptionState);
+    let state = state.filter(|_| !of_refer);
+    let state = state.map(|state| format!(" {state}")).unwrap_or_default();
+    format!("{start}{reliable}{route}{state}{sdp}")
 }
 
 fn told(event: &Event) -> String {
@@ -469,6 +477,14 @@ fn told(event: &Event) -> String {
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
         Event::Pong { mark, .. } => format!("Pong {:?}", mark.0),
+        Event::Subscription { event, .. } => match event {
+            SubscriptionEvent::Wanted { number, full, last } => {
+                let full = if *full { " full" } else { "" };
+                let last = if *last { " last" } else { "" };
+                format!("Wanted {number}{full}{last}")
+            }
+            SubscriptionEvent::Ended { why } => format!("Ended {why:?}"),
+        },
         Event::Answer { id, outcome } => match outcome {
             Outcome::Answered(response) => format!("Answer {} {}", id.0, response.status.0),
             other => format!("Answer {} {other:?}", id.0),
