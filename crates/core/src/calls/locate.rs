@@ -50,6 +50,7 @@ impl Locator {
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
             TargetKind::Any(text) => (text, false),
         };
+        self.directory.loaded().await;
         let text = text.trim();
         if !text.contains(':') {
             return match self.directory.subscriber_in(asker.account.id, text) {

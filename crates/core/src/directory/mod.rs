@@ -12,6 +12,7 @@ mod domain;
 mod endpoint;
 mod gruu;
 mod id;
+mod loading;
 mod number;
 mod pace;
 mod policy;
@@ -46,6 +47,8 @@ pub use subscriber::Subscriber;
 pub use trunk::{MAX_TRUNKS, TrunkChange};
 
 pub(crate) use gruu::{Device, Gruus};
+pub(crate) use loading::Known;
+use loading::Loading;
 use pace::Pace;
 use policy_index::PolicyIndex;
 use subscriber::Subscribers;
@@ -98,6 +101,7 @@ struct Inner {
     default_endpoint: DashMap<Id, Id>,
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
+    loading: Loading,
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
@@ -108,7 +112,7 @@ struct Inner {
 }
 
 impl Directory {
-    /// Reads everything that is answered from memory.
+    /// Reads everything that is answered from memory; of many endpoints the rest in the background.
     pub async fn load(
         store: Store,
         settings: Arc<Settings>,
@@ -141,6 +145,7 @@ impl Directory {
             default_endpoint: DashMap::new(),
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
+            loading: Loading::default(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
             policies: PolicyIndex::default(),
@@ -162,10 +167,6 @@ impl Directory {
             .await?;
         inner
             .store
-            .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
-            .await?;
-        inner
-            .store
             .load_numbers(|number| drop(directory.remember_number(number)))
             .await?;
         inner
@@ -176,6 +177,7 @@ impl Directory {
             .store
             .load_policies(|row| inner.policies.put(row))
             .await?;
+        directory.begin_loading().await?;
         Ok(directory)
     }
 
