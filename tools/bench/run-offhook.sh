@@ -1,22 +1,34 @@
 #!/usr/bin/env bash
 # Offhook beside kamailio and rtpengine in one run: REGISTER, refresh, OPTIONS and calls (CPU per operation, alternating
 # rounds, median), memory per binding, relay CPU per packet, and many connections (run-connections.sh).
-# usage: run-offhook.sh [part...]     parts: register memory relay connections (all)
-# knobs: OFFHOOK (binary) ROUNDS (9) USERS (10000) OPS (20000) MEMORY_USERS (100000) RELAY_CALLS (100) RELAY_SECONDS (10) DURABILITY (power) CONNECTIONS (10000)
+# usage: run-offhook.sh [part...]     parts: register refresh options memory scale start latency overload postgres relay connections (all)
+# knobs: OFFHOOK (binary) ROUNDS (9) USERS (10000) OPS (20000) MEMORY_USERS (100000) RELAY_CALLS (100) RELAY_SECONDS (10) SCALE_USERS (1000000) SECONDS_OF_LOAD (60) DURABILITY (power) CONNECTIONS (10000)
 . "$(dirname "$0")/lib.sh"
 OFFHOOK=${OFFHOOK:-$HERE/../../target/release/offhook}
 ROUNDS=${ROUNDS:-9} USERS=${USERS:-10000} OPS=${OPS:-20000} MEMORY_USERS=${MEMORY_USERS:-100000}
 RELAY_CALLS=${RELAY_CALLS:-100} RELAY_SECONDS=${RELAY_SECONDS:-10} DURABILITY=${DURABILITY:-power}
-[ $# -gt 0 ] || set -- register memory relay connections
+SCALE_USERS=${SCALE_USERS:-1000000} SECONDS_OF_LOAD=${SECONDS_OF_LOAD:-60}
+[ $# -gt 0 ] || set -- register memory scale start latency overload postgres relay connections
 
 for part in "$@"; do case $part in
   register)
     offhook_start "$USERS" || exit 1
     ROUNDS=$ROUNDS USERS=$USERS OPS=$OPS SIPLOAD=$SIPLOAD bash "$HERE/compare.sh" "$SUT" "$SUT_PID" ${SCENARIOS:-register refresh options invite}
     stop "$SUT_PID" ;;
+  refresh | options)
+    offhook_start "$USERS" || exit 1
+    ROUNDS=$ROUNDS USERS=$USERS OPS=$OPS SIPLOAD=$SIPLOAD bash "$HERE/compare.sh" "$SUT" "$SUT_PID" "$part"
+    stop "$SUT_PID" ;;
+  postgres)
+    # Kamailio writes each binding through to PostgreSQL (db_mode 1) before its answer; both are durable.
+    offhook_start "$USERS" || exit 1
+    REF=htable:1:postgres:2 ROUNDS=$ROUNDS USERS=$USERS OPS=$OPS SIPLOAD=$SIPLOAD bash "$HERE/compare.sh" "$SUT" "$SUT_PID" register
+    stop "$SUT_PID" ;;
+  scale) SIPLOAD=$SIPLOAD OFFHOOK=$OFFHOOK ROUNDS=$ROUNDS OPS=$OPS bash "$HERE/run-scale.sh" "$SCALE_USERS" ;;
+  start) SIPLOAD=$SIPLOAD OFFHOOK=$OFFHOOK bash "$HERE/run-start-offhook.sh" "$SCALE_USERS" ;;
+  latency | overload) SIPLOAD=$SIPLOAD OFFHOOK=$OFFHOOK USERS=$USERS SECONDS_OF_LOAD=$SECONDS_OF_LOAD bash "$HERE/run-load.sh" "$part" ;;
   memory)
     offhook_start "$MEMORY_USERS" || exit 1
-    pss() { awk '/^Pss:/{print $2}' "/proc/$1/smaps_rollup"; }
     a=$(pss "$SUT_PID")
     "$SIPLOAD" register --server "$SUT" --bind "$BENCH_IP:17000" --users "$MEMORY_USERS" --conc 64 --quiet --allow-errors --pid "$SUT_PID" --label memory
     b=$(pss "$SUT_PID")

@@ -11,8 +11,10 @@ use anyhow::{Context, bail, ensure};
 /// What is measured, and how thoroughly.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Parts to measure: register (and refresh, options, invite), memory, relay, connections; all without any
-    #[arg(value_parser = ["register", "memory", "relay", "connections"])]
+    /// Parts to measure: register (and refresh, options, invite), refresh, options, memory, scale, start, latency,
+    /// overload, postgres, relay, connections; all without any
+    #[arg(value_parser = ["register", "refresh", "options", "memory", "scale", "start", "latency", "overload", "postgres",
+        "relay", "connections"])]
     parts: Vec<String>,
     /// Alternating rounds for each figure; 9 for a verdict, 3 for a look
     #[arg(long, default_value_t = 9)]
@@ -26,6 +28,12 @@ pub struct Arguments {
     /// Bindings in the memory part
     #[arg(long, default_value_t = 100_000)]
     memory_users: u32,
+    /// Users in the scale and start parts
+    #[arg(long, default_value_t = 1_000_000)]
+    scale_users: u32,
+    /// Seconds of the latency and overload parts
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
     /// Connections of each kind in the connections part
     #[arg(long, default_value_t = 10_000)]
     connections: u32,
@@ -74,6 +82,8 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         .env("USERS", arguments.users.to_string())
         .env("OPS", arguments.operations.to_string())
         .env("MEMORY_USERS", arguments.memory_users.to_string())
+        .env("SCALE_USERS", arguments.scale_users.to_string())
+        .env("SECONDS_OF_LOAD", arguments.seconds.to_string())
         .env("CONNECTIONS", arguments.connections.to_string())
         .env("DURABILITY", &arguments.durability)
         .status()

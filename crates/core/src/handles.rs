@@ -30,6 +30,19 @@ impl Signalling {
             .map_err(|_| Closed)
     }
 
+    /// Gives a shard a message as if it came once more, without waiting.
+    pub(crate) fn again(
+        &self,
+        shard: u8,
+        flow: sip::Flow,
+        bytes: bytes::Bytes,
+    ) -> Result<(), Closed> {
+        let inbox = self.shards.get(usize::from(shard)).ok_or(Closed)?;
+        inbox
+            .try_send(sip::Input::Received { flow, bytes })
+            .map_err(|_| Closed)
+    }
+
     /// Gives a shard's stack a command and waits for room: for what must not be lost, such as the end of a leg.
     pub async fn deliver(&self, shard: u8, command: sip::Command) -> Result<(), Closed> {
         let inbox = self.shards.get(usize::from(shard)).ok_or(Closed)?;

@@ -97,7 +97,7 @@ impl Core {
             store: store.clone(),
             guard: guard.clone(),
             authenticator: authenticator.clone(),
-            signalling,
+            signalling: signalling.clone(),
             media,
             dialects,
             clock: clock.clone(),
@@ -111,6 +111,7 @@ impl Core {
             calls.clone(),
             authenticator.clone(),
             guard.clone(),
+            signalling,
         );
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(calls.outbox().run(stop.clone()));

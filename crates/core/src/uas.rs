@@ -6,8 +6,9 @@ use std::sync::Arc;
 use call::Now;
 use sip::{Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, Transport};
 
+use crate::directory::Known;
 use crate::registrar::Authenticator;
-use crate::{Calls, Directory, Guard, Offence, Registrar, Settings};
+use crate::{Calls, Directory, Guard, Offence, Registrar, Settings, Signalling};
 
 /// Methods that are served, in or outside of a dialog.
 const ALLOW: &str =
@@ -51,6 +52,7 @@ pub struct Uas {
     calls: Calls,
     authenticator: Authenticator,
     guard: Guard,
+    signalling: Signalling,
 }
 
 impl Uas {
@@ -61,6 +63,7 @@ impl Uas {
         calls: Calls,
         authenticator: Authenticator,
         guard: Guard,
+        signalling: Signalling,
     ) -> Self {
         Self {
             settings,
@@ -69,6 +72,7 @@ impl Uas {
             calls,
             authenticator,
             guard,
+            signalling,
         }
     }
 
@@ -110,6 +114,59 @@ impl Uas {
             self.guard.note(now, source, Offence::Scanner);
         }
         self.guard.is_silenced(now, source) && !self.is_registered_from(now, request, source)
+    }
+
+    /// While endpoints are read: a request about one that is not read yet comes again when it is, or is told to.
+    fn not_known_yet(&self, shard: u8, request: &Request, flow: Flow) -> Option<Decision> {
+        let proof = match request.method {
+            Method::Register => request.headers.get(&Name::Authorization)?,
+            Method::Ack | Method::Options => return None,
+            _ => request
+                .headers
+                .get(&Name::ProxyAuthorization)
+                .unwrap_or(&request.uri),
+        };
+        let uri = request.uri_parsed().ok()?;
+        let host = uri.host_lower();
+        let credentials = sip::digest::Credentials::parse(proof).ok().flatten();
+        let mut names: Vec<(String, String)> = Vec::new();
+        names.extend(credentials.map(|known| (host.to_string(), known.username.to_string())));
+        for address in [request.from(), request.to()].into_iter().flatten() {
+            let user = address.uri.user_decoded().unwrap_or_default();
+            names.push((address.uri.host_lower().to_string(), user.to_string()));
+        }
+        names.push((
+            host.to_string(),
+            uri.user_decoded().unwrap_or_default().to_string(),
+        ));
+        let mut wanted = Vec::new();
+        for (host, user) in names {
+            match self.directory.knows(&host, &user) {
+                Known::Yes => (),
+                Known::NotYet(domain) => wanted.push((domain, user)),
+                Known::Later => return Some(self.later(shard, request)),
+            }
+        }
+        if wanted.is_empty() {
+            return None;
+        }
+        let (signalling, bytes) = (self.signalling.clone(), request.write());
+        let again = move || {
+            // A full inbox loses it; the phone sends it again.
+            if signalling.again(shard, flow, bytes).is_err() {
+                tracing::debug!(shard, "no room for a request that waited for its endpoint");
+            }
+        };
+        match self.directory.fetch(wanted, again) {
+            true => Some(Decision::Silence),
+            false => Some(self.later(shard, request)),
+        }
+    }
+
+    fn later(&self, shard: u8, request: &Request) -> Decision {
+        let mut response = self.respond(shard, request, Status::SERVICE_UNAVAILABLE);
+        response.headers.push(Name::RetryAfter, "5");
+        Decision::Reply(response)
     }
 
     fn is_registered_from(&self, now: &Now, request: &Request, source: IpAddr) -> bool {

@@ -66,7 +66,7 @@ impl Permissions {
             .sum()
     }
 
-    fn from_bits(bits: i64) -> Self {
+    pub(crate) fn from_bits(bits: i64) -> Self {
         let on = |place: u32| bits >> place & 1 == 1;
         Permissions {
             voice: on(0),
@@ -314,7 +314,7 @@ async fn require_application(connection: &mut SqliteConnection, endpoint: &Endpo
     }
 }
 
-fn place(row: Id) -> Place<'static> {
+pub(crate) fn place(row: Id) -> Place<'static> {
     Place {
         table: "endpoint",
         column: "password",

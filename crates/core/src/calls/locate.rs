@@ -58,6 +58,7 @@ impl Locator {
                 return self.redirected(now, asker, redirected).await;
             }
         };
+        self.directory.loaded().await;
         let aim = self.view(asker).read(text);
         self.aimed(now, asker, &aim, text.trim(), chosen).await
     }

@@ -296,6 +296,7 @@ impl Directory {
                     WithEndpoints::Move(Some(to))
                 }
             };
+            directory.loaded().await;
             let endpoints = directory
                 .0
                 .store

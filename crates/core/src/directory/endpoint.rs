@@ -8,7 +8,7 @@ use store::{
     Account, Application, Binding, Domain, Endpoint, Flavor, Id, Match, Permissions, Ring, Secret,
 };
 
-use super::{ATTEMPTS, Directory, Key, Listed, Page, Subscriber, id};
+use super::{ATTEMPTS, Directory, Key, Listed, Page, id};
 use crate::error::{Error, Why};
 
 /// A new endpoint.
@@ -146,6 +146,7 @@ impl Directory {
             endpoint.id = id::endpoint();
             endpoint.public_id = id::public("re");
             if new.append_digits {
+                self.loaded().await;
                 endpoint.user = format!("{}{}", endpoint.submitted_user, id::suffix());
                 // No domain has it: then the shared domains find it too, for good.
                 if self.0.subscribers.is_taken(&endpoint.user) {
@@ -273,23 +274,15 @@ impl Directory {
     }
 
     pub(super) fn remember_endpoint(&self, endpoint: &Endpoint) {
-        let Some(domain) = self.domain_by_id(endpoint.domain) else {
-            return;
-        };
-        let Some(host) = self.host(&domain.sip_domain) else {
-            return;
-        };
-        self.0.subscribers.put(Subscriber::new(
-            endpoint,
-            &domain.sip_domain,
-            &host.realm,
-            &self.0.realm,
-        ));
+        if let Some(subscriber) = self.subscriber_of(&endpoint.into()) {
+            self.0.subscribers.put(subscriber);
+        }
     }
 
     /// Takes deleted endpoints out of memory, and then their bindings. Their rows are gone.
     pub(super) async fn forget_endpoints(&self, endpoints: &[Id]) {
         for endpoint in endpoints {
+            self.0.loading.deleted(*endpoint);
             self.0.subscribers.remove(*endpoint);
             self.forget_limit(*endpoint);
             let policies = &self.0.policies;

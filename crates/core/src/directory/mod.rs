@@ -13,6 +13,7 @@ mod endpoint;
 mod gruu;
 mod id;
 mod limit;
+mod loading;
 mod number;
 mod pace;
 mod policy;
@@ -48,6 +49,8 @@ pub use subscriber::Subscriber;
 pub use trunk::{MAX_TRUNKS, TrunkChange};
 
 pub(crate) use gruu::{Device, Gruus};
+pub(crate) use loading::Known;
+use loading::Loading;
 use pace::Pace;
 use policy_index::PolicyIndex;
 use subscriber::Subscribers;
@@ -101,6 +104,7 @@ struct Inner {
     default_number: DashMap<Id, Id>,
     subscribers: Subscribers,
     limits: DashMap<LimitOwner, Arc<Limit>>,
+    loading: Loading,
     /// By their E.164 digits.
     numbers: DashMap<String, Arc<Number>>,
     trunks: SyncRwLock<Trunks>,
@@ -111,7 +115,7 @@ struct Inner {
 }
 
 impl Directory {
-    /// Reads everything that is answered from memory.
+    /// Reads everything that is answered from memory; of many endpoints the rest in the background.
     pub async fn load(
         store: Store,
         settings: Arc<Settings>,
@@ -145,6 +149,7 @@ impl Directory {
             default_number: DashMap::new(),
             subscribers: Subscribers::default(),
             limits: DashMap::new(),
+            loading: Loading::default(),
             numbers: DashMap::new(),
             trunks: SyncRwLock::default(),
             policies: PolicyIndex::default(),
@@ -166,10 +171,6 @@ impl Directory {
             .await?;
         inner
             .store
-            .load_endpoints(|endpoint| directory.remember_endpoint(&endpoint))
-            .await?;
-        inner
-            .store
             .load_limits(|owner, limit| directory.remember_limit(owner, limit))
             .await?;
         inner
@@ -184,6 +185,7 @@ impl Directory {
             .store
             .load_policies(|row| inner.policies.put(row))
             .await?;
+        directory.begin_loading().await?;
         Ok(directory)
     }
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use sip::digest::{self, Algorithm};
 use smallvec::SmallVec;
-use store::{Endpoint, Flavor, Id, Permissions, Ring};
+use store::{EndpointLogin, Flavor, Id, Permissions, Ring};
 
 /// What SIP must know of an endpoint. It is never changed: a change puts another one in its place.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Subscriber {
     /// The endpoint.
     pub endpoint: Id,
@@ -31,26 +31,39 @@ pub struct Subscriber {
     pub application: Option<Id>,
     /// Which face made it.
     pub flavor: Flavor,
-    hashes: Arc<[RealmHashes]>,
+    /// The realm of its domain, and the installation's.
+    realms: [Arc<str>; 2],
+    /// For each spelling of the password and each realm, once where both are the same: MD5, SHA-256, SHA-512-256.
+    hashes: Box<[u8]>,
+}
+
+/// Octets of the hashes of one password for one realm.
+const HASHES: usize = 16 + 32 + 32;
+
+/// A hash that a digest is checked with (RFC 7616 §3.4.2), in hexadecimal digits.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Ha1 {
+    digits: [u8; 64],
+    length: usize,
 }
 
 impl Subscriber {
     /// Makes the subscriber of an endpoint, with hashes for its domain's realm and the installation's.
     pub(crate) fn new(
-        endpoint: &Endpoint,
+        endpoint: &EndpointLogin,
         sip_domain: &str,
         realm: &Arc<str>,
         installation: &Arc<str>,
     ) -> Self {
-        let mut hashes: SmallVec<[RealmHashes; 4]> = SmallVec::new();
-        let mut passwords: SmallVec<[Vec<u8>; 2]> = SmallVec::new();
-        passwords.push(endpoint.password.expose().as_bytes().to_vec());
+        let mut hashes = Vec::with_capacity(2 * HASHES);
+        let password = endpoint.password.expose();
         // bandwidth-v1.md §3.2: phones hash either the UTF-8 or the ISO 8859-1 bytes.
-        passwords.extend(latin1(endpoint.password.expose()));
-        for password in &passwords {
-            hashes.push(RealmHashes::new(realm, &endpoint.user, password));
+        let other = latin1(password);
+        for bytes in [Some(password.as_bytes()), other.as_deref()] {
+            let Some(bytes) = bytes else { continue };
+            push_hashes(&mut hashes, realm, &endpoint.user, bytes);
             if realm != installation {
-                hashes.push(RealmHashes::new(installation, &endpoint.user, password));
+                push_hashes(&mut hashes, installation, &endpoint.user, bytes);
             }
         }
         Subscriber {
@@ -63,21 +76,30 @@ impl Subscriber {
             permissions: endpoint.permissions,
             application: endpoint.application,
             flavor: endpoint.flavor,
-            hashes: hashes.into_vec().into(),
+            realms: [Arc::clone(realm), Arc::clone(installation)],
+            hashes: hashes.into_boxed_slice(),
         }
     }
 
-    /// The hash that a digest is checked with (RFC 7616 §3.4.2), in hexadecimal digits.
-    pub fn ha1(&self, realm: &str, algorithm: Algorithm) -> Option<&str> {
+    /// The first of [`Subscriber::ha1s`].
+    pub fn ha1(&self, realm: &str, algorithm: Algorithm) -> Option<Ha1> {
         self.ha1s(realm, algorithm).next()
     }
 
-    /// All hashes that a digest may be checked with: a second one when the password has Latin-1 letters.
-    pub fn ha1s(&self, realm: &str, algorithm: Algorithm) -> impl Iterator<Item = &str> {
-        self.hashes
-            .iter()
-            .filter(move |hashes| *hashes.realm == *realm)
-            .filter_map(move |hashes| hashes.of(algorithm))
+    /// All hashes that a digest may be checked with: a second one when the password has Latin-1 letters; none for a realm
+    /// that is neither its domain's nor the installation's.
+    pub fn ha1s(&self, realm: &str, algorithm: Algorithm) -> impl Iterator<Item = Ha1> {
+        let [own, installation] = &self.realms;
+        let realms = if own == installation { 1 } else { 2 };
+        let place = self.realms.iter().position(|known| **known == *realm);
+        let part = match algorithm {
+            Algorithm::Md5 => 0..16,
+            Algorithm::Sha256 => 16..48,
+            Algorithm::Sha512_256 => 48..80,
+        };
+        let all = self.hashes.chunks_exact(HASHES);
+        let of_realm = all.skip(place.unwrap_or(usize::MAX)).step_by(realms);
+        of_realm.filter_map(move |hashes| hashes.get(part.clone()).map(Ha1::of))
     }
 
     /// The same with another application.
@@ -89,38 +111,47 @@ impl Subscriber {
     }
 }
 
-/// The hashes of one password for one realm, in one piece of memory.
-#[derive(Clone, PartialEq, Eq)]
-struct RealmHashes {
-    realm: Arc<str>,
-    /// MD5, SHA-256, SHA-512-256.
-    text: Box<str>,
-}
-
-impl RealmHashes {
-    fn new(realm: &Arc<str>, user: &str, password: &[u8]) -> Self {
-        let mut text = String::with_capacity(160);
-        for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
-            text.push_str(&digest::ha1(algorithm, user.as_bytes(), realm, password));
-        }
-        RealmHashes {
-            realm: Arc::clone(realm),
-            text: text.into_boxed_str(),
-        }
-    }
-
-    fn of(&self, algorithm: Algorithm) -> Option<&str> {
-        self.text.get(match algorithm {
-            Algorithm::Md5 => 0..32,
-            Algorithm::Sha256 => 32..96,
-            Algorithm::Sha512_256 => 96..160,
-        })
+impl Ha1 {
+    fn of(octets: &[u8]) -> Self {
+        let mut ha1 = Ha1 {
+            digits: [b'0'; 64],
+            length: (2 * octets.len()).min(64),
+        };
+        let digits = &mut ha1.digits[..ha1.length];
+        // The sizes fit: it cannot fail.
+        let _: Result<(), hex::FromHexError> = hex::encode_to_slice(octets, digits);
+        ha1
     }
 }
 
-impl std::fmt::Debug for RealmHashes {
+impl std::fmt::Debug for Subscriber {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: ***", self.realm)
+        write!(
+            f,
+            "Subscriber({} {}@{})",
+            self.endpoint, self.user, self.domain
+        )
+    }
+}
+
+impl std::ops::Deref for Ha1 {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.digits[..self.length]).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Ha1 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+fn push_hashes(hashes: &mut Vec<u8>, realm: &str, user: &str, password: &[u8]) {
+    for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
+        let digits = digest::ha1(algorithm, user.as_bytes(), realm, password);
+        hashes.extend(hex::decode(digits).unwrap_or_default());
     }
 }
 
@@ -161,6 +192,13 @@ impl Subscribers {
         }
         drop(same_name);
         self.by_endpoint.insert(subscriber.endpoint, subscriber);
+    }
+
+    /// Puts a subscriber in unless its endpoint is there already: what was read earlier is not newer.
+    pub fn put_absent(&self, subscriber: Subscriber) {
+        if self.of(subscriber.endpoint).is_none() {
+            self.put(subscriber);
+        }
     }
 
     /// Takes an endpoint's subscriber out.
@@ -225,24 +263,18 @@ mod tests {
     use super::*;
     use store::Secret;
 
-    fn endpoint(id: Id, account: Id, password: &str) -> Endpoint {
-        Endpoint {
+    fn endpoint(id: Id, account: Id, password: &str) -> EndpointLogin {
+        EndpointLogin {
             id,
-            public_id: format!("re-{id}"),
             account,
             flavor: Flavor::Plivo,
             domain: 1,
             user: "alice".into(),
-            submitted_user: "alice".into(),
-            label: String::new(),
-            description: None,
             password: Secret::new(password),
             application: None,
             enabled: true,
             ring: Ring::Latest,
             permissions: Permissions::default(),
-            created: jiff::Timestamp::UNIX_EPOCH,
-            updated: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 
@@ -291,16 +323,23 @@ mod tests {
         for algorithm in [Algorithm::Md5, Algorithm::Sha256, Algorithm::Sha512_256] {
             for realm in ["own.example.net", "example.net"] {
                 let expected = digest::ha1(algorithm, b"alice", realm, b"secret");
-                assert_eq!(one.ha1s(realm, algorithm).collect::<Vec<_>>(), [expected]);
+                let found: Vec<String> = one
+                    .ha1s(realm, algorithm)
+                    .map(|ha1| ha1.to_string())
+                    .collect();
+                assert_eq!(found, [expected]);
             }
-            assert_eq!(one.ha1("elsewhere", algorithm), None);
+            assert_eq!(one.ha1s("elsewhere", algorithm).count(), 0);
         }
     }
 
     #[test]
     fn a_latin_1_password_is_accepted_in_both_encodings() {
         let one = subscriber(1, 10, "example.net", "s\u{e9}cret");
-        let found: Vec<_> = one.ha1s("example.net", Algorithm::Md5).collect();
+        let found: Vec<String> = one
+            .ha1s("example.net", Algorithm::Md5)
+            .map(|ha1| ha1.to_string())
+            .collect();
         let expected = [&b"s\xc3\xa9cret"[..], b"s\xe9cret"]
             .map(|bytes| digest::ha1(Algorithm::Md5, b"alice", "example.net", bytes));
         assert_eq!(found, expected);

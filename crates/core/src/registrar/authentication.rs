@@ -130,7 +130,7 @@ impl Authenticator {
         let verify = |ha1: &str| credentials.verify(ha1, &request.method, &request.body);
         let used = credentials.algorithm_used().unwrap_or(policy.algorithm);
         let proved = match &subscriber {
-            Some(subscriber) => subscriber.ha1s(realm, used).any(verify),
+            Some(subscriber) => subscriber.ha1s(realm, used).any(|ha1| verify(&ha1)),
             None => verify(match used {
                 Algorithm::Md5 => &self.0.nobody[0],
                 Algorithm::Sha256 => &self.0.nobody[1],

@@ -53,7 +53,7 @@ impl Authenticator {
         let proved = match &subscriber {
             Some(subscriber) => subscriber
                 .ha1s(realm, Algorithm::Md5)
-                .any(|ha1| proof.verify(ha1, ha2)),
+                .any(|ha1| proof.verify(&ha1, ha2)),
             None => proof.verify(&self.0.nobody[0], ha2),
         };
         let source = nonce_source(policy, flow);
