@@ -84,6 +84,11 @@ impl Uas {
         if let Some(refusal) = self.inspect(shard, &request, flow) {
             return Decision::Reply(refusal);
         }
+        if self.directory.is_loading()
+            && let Some(decision) = self.not_known_yet(shard, &request, flow)
+        {
+            return decision;
+        }
         match request.method {
             Method::Register => self.registrar.register(now, shard, &request, flow),
             Method::Invite => self.calls.invite(now, shard, request, flow),
