@@ -249,10 +249,6 @@ impl Registrar {
     }
 
     /// Steps 6 and 7: what the Contacts do to the live bindings. All of it or nothing.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a fact of the one request that is answered"
-    )]
     fn plan(
         &self,
         now: Timestamp,
