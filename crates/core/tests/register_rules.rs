@@ -255,7 +255,7 @@ async fn headers_of_a_contact_do_not_get_into_a_request_uri() {
     world.endpoint("alice").await;
     let contact = "<sip:a%3fb@198.51.100.7;x=1;method=BYE?Route=%3Csip:203.0.113.1%3E>";
     let ok = answer(&mut world, &register("alice", 1, contact)).await;
-    assert_eq!(listed(&ok), [format!("{contact};expires=3600")]);
+    assert!(listed(&ok)[0].starts_with(contact), "{:?}", listed(&ok));
     let call = invite("sip:carol@elsewhere.example.com", &address("alice"), 1);
     assert!(matches!(
         world.send(&call, udp(7000)).await,

@@ -90,9 +90,14 @@ impl Store {
     }
 
     /// Seconds from answer to end of the callers' legs of an account, or of those that one endpoint made, that ended since.
-    pub async fn talked(&self, account: Id, endpoint: Option<Id>, since: Timestamp) -> Result<u64> {
+    pub async fn talked(&self, owner: LimitOwner, since: Timestamp) -> Result<u64> {
+        let (account, endpoint) = match owner {
+            LimitOwner::Account(account) => (Some(account), None),
+            LimitOwner::Endpoint(endpoint) => (None, Some(endpoint)),
+        };
         let total: i64 = sqlx::query_scalar(
-            "SELECT coalesce(sum(bill_duration), 0) FROM call WHERE account = $1 AND ended >= $2 AND parent IS NULL \
+            "SELECT coalesce(sum(bill_duration), 0) FROM call \
+             WHERE account = coalesce($1, (SELECT account FROM endpoint WHERE id = $3)) AND ended >= $2 AND parent IS NULL \
              AND ($3 IS NULL OR endpoint = $3)",
         )
         .bind(account)

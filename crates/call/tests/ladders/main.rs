@@ -11,4 +11,5 @@ mod races;
 mod redirect;
 mod reinvite;
 mod start;
+mod transcript;
 mod trunks;

@@ -58,12 +58,8 @@ impl Limits {
     /// Reads what was used today, after a start.
     pub(crate) async fn load(&self, store: &Store, now: &Now) -> store::Result<()> {
         let midnight = Timestamp::from_microsecond(day(now) * DAY).unwrap_or(now.wall);
-        for (owner, account) in self.0.directory.limited() {
-            let endpoint = match owner {
-                LimitOwner::Account(_) => None,
-                LimitOwner::Endpoint(id) => Some(id),
-            };
-            let seconds = store.talked(account, endpoint, midnight).await?;
+        for owner in self.0.directory.limited() {
+            let seconds = store.talked(owner, midnight).await?;
             self.0.used.entry(owner).or_insert(Used::new(now)).seconds = seconds;
         }
         Ok(())

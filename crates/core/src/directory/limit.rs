@@ -86,17 +86,9 @@ impl Directory {
         self.0.limits.remove(&LimitOwner::Endpoint(endpoint));
     }
 
-    /// All owners that have limits, with whose they are.
-    pub(crate) fn limited(&self) -> Vec<(LimitOwner, Id)> {
-        let owners: Vec<LimitOwner> = self.0.limits.iter().map(|entry| *entry.key()).collect();
-        let account = |owner: &LimitOwner| match owner {
-            LimitOwner::Account(id) => Some(*id),
-            LimitOwner::Endpoint(id) => self.subscriber_by_id(*id).map(|found| found.account),
-        };
-        let owners = owners.into_iter();
-        owners
-            .filter_map(|owner| account(&owner).map(|account| (owner, account)))
-            .collect()
+    /// All owners that have limits.
+    pub(crate) fn limited(&self) -> Vec<LimitOwner> {
+        self.0.limits.iter().map(|entry| *entry.key()).collect()
     }
 }
 

@@ -474,7 +474,11 @@ fn not_kept(answer: Answer) -> Answer {
 }
 
 /// What a change means to those who watch: who logged in, came back or logged out.
-fn happenings(endpoint: Id, change: &Change, held: &[Packed]) -> Vec<(EventKind, Binding)> {
+pub(super) fn happenings(
+    endpoint: Id,
+    change: &Change,
+    held: &[Packed],
+) -> Vec<(EventKind, Binding)> {
     let gone = change.remove.iter().filter_map(|place| held.get(*place));
     let gone = gone.map(|packed| (EventKind::Unregistered, packed.view().binding(endpoint)));
     let put = change.put.iter().map(|(place, packed)| {

@@ -1,6 +1,7 @@
 //! The short way of plain REGISTER and OPTIONS over UDP: read in place, answered into the buffer that is sent. What is not
 //! plain, not proved or not simply a refresh or a first binding goes the whole way, as if it had not been looked at.
 
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use crate::directory::Host;
 use crate::registrar::Registrar;
 use crate::registrar::answer::date;
 use crate::registrar::policy;
-use crate::registrar::waiting::{Answer, Waiting};
+use crate::registrar::registrar::happenings;
+use crate::registrar::waiting::{Answer, Told, Waiting};
 use crate::uas;
 
 /// What came of a datagram.
@@ -116,7 +118,6 @@ impl Shortcut {
         if !subscriber.enabled
             || policy.algorithm != Algorithm::Md5
             || policy.refuses(request.user_agent)
-            || registrar.events.are_heard(&subscriber)
             || request.from_uri != request.to_uri
             || !is_address(request.to_uri, proof.username, request.host)
         {
@@ -134,6 +135,13 @@ impl Shortcut {
         if !authenticator.note_first(now, request, flow, nonce, count) {
             return None;
         }
+        let is_heard = registrar.events.are_heard(&subscriber);
+        if is_heard {
+            registrar
+                .location
+                .tell_lapsed(subscriber.endpoint, now.wall);
+        }
+        let happened = RefCell::new(Vec::new());
         let micros = now.wall.as_microsecond();
         let decide = |held: &[Packed]| -> Result<Change, ()> {
             let known = match held {
@@ -175,6 +183,9 @@ impl Shortcut {
             };
             let mut change = Change::default();
             change.put.push((known.map(|_| 0), Packed::new(&new, true)));
+            if is_heard {
+                happened.replace(happenings(subscriber.endpoint, &change, held));
+            }
             Ok(change)
         };
         let changed =
@@ -200,7 +211,13 @@ impl Shortcut {
             Waiting {
                 ticket,
                 undo,
-                told: None,
+                told: is_heard.then(|| {
+                    Box::new(Told {
+                        at: now.wall,
+                        subscriber: Arc::clone(&subscriber),
+                        happened: happened.take(),
+                    })
+                }),
                 proof: (nonce, count),
                 flow,
                 answer: Answer::Written(written),
