@@ -267,7 +267,7 @@ fn our_refer_is_told_of_until_the_last_notify() {
         0.000 * Notified 5 200 last
         0.000 < NOTIFY sip:us@192.0.2.1
         0.000 > 481 (4 NOTIFY)
-        0.000 < NOTIFY sip:us@192.0.2.1
+        0.000 < NOTIFY sip:us@192.0.2.1 active
         0.000 > 489 (5 NOTIFY)",
     );
 }
