@@ -20,21 +20,6 @@ def endpoints(server, *names):
     return [server.endpoint(name)[0] for name in names]
 
 
-def test_a_sipp_lamp_shows_each_step_of_a_sipp_call(shared_server):
-    server = shared_server
-    watcher, caller, callee = endpoints(server, "lamp", "caller", "callee")
-    port = free_port()
-    with Sipp(server, "register", port, callee, PASSWORD) as registration:
-        registration.finish()
-    with Sipp(server, "subscribe", free_port(), watcher, PASSWORD, called=callee, timeout=60) as lamp:
-        wait.until(lambda: "NOTIFY sip:" in lamp.text("messages.log"), "the first NOTIFY")
-        with Sipp(server, "answer_slowly", port, callee, PASSWORD, timeout=60) as two, \
-                Sipp(server, "call", free_port(), caller, PASSWORD, called=callee, timeout=60) as one:
-            one.finish()
-            two.finish()
-        lamp.finish()
-
-
 def test_a_caller_is_the_initiator_and_a_busy_person_is_on_the_phone(shared_server):
     server = shared_server
     watcher, caller, callee = endpoints(server, "lamp", "caller", "callee")
