@@ -28,7 +28,8 @@ def test_the_ready_line_says_what_a_program_needs(server):
     assert re.fullmatch(r"MA[A-Z0-9]{18}", ready["api"]["auth_id"]) and len(ready["api"]["auth_token"]) == 40
     assert set(ready["api"]["bandwidth"]) == {"user_id", "token", "secret"}
     assert set(ready["sip"]) == {"domain", "udp", "tcp", "tls", "ws", "wss"}
-    assert ready["sip"]["udp"] == ready["sip"]["tcp"] and ready["sip"]["tls"] == ready["sip"]["wss"] == []
+    assert ready["sip"]["udp"] == ready["sip"]["tcp"] and len(ready["sip"]["tls"]) == 1
+    assert re.fullmatch(r"wss://127\.0\.0\.1:\d+/", ready["sip"]["wss"][0])
     assert re.fullmatch(r"ws://127\.0\.0\.1:\d+/sip", ready["sip"]["ws"][0])
     names = [e["username"] for e in ready["endpoints"]]
     assert re.fullmatch(r"alice\d{12}", names[0]) and re.fullmatch(r"bob\d{12}", names[1])

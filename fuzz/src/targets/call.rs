@@ -77,7 +77,7 @@ fn located(number: u8) -> Located {
         to_value: "<sip:bob@example.net>".into(),
         contact_user: "alice".into(),
         rank: u16::from(user % 2),
-        trusted: user % 2 == 0,
+        trusted: user.is_multiple_of(2),
         over: None,
     };
     Located {
