@@ -65,9 +65,10 @@ def test_a_real_phone_with_a_wrong_password_is_named_with_its_program(shared_ser
     def attempts():
         return shared_server.plivo("GET", path).json()["attempts"]
 
-    with pytest.raises(AssertionError):
-        Phone(shared_server, user, "wrong", 600).__enter__()
-    wait.until(attempts, "the attempt")
+    with Phone(shared_server, user, "wrong", 600) as desk:
+        with pytest.raises(AssertionError):
+            desk.register()
+        wait.until(attempts, "the attempt")
     assert attempts()[0]["cause"] == "wrong_password" and attempts()[0]["user_agent"].startswith("baresip")
 
 

@@ -85,7 +85,8 @@ def test_a_phone_of_another_make_registers_under_a_policy_and_is_logged_out(shar
     path = f"/Endpoint/{endpoint}"
     answer = shared_server.plivo("POST", f"{path}/Policy/", json={"max_expires": 120, "max_bindings": 1})
     assert answer.status_code == 202
-    with Phone(shared_server, user, password, 600), Agent(shared_server, caller) as agent:
+    with Phone(shared_server, user, password, 600) as desk, Agent(shared_server, caller) as agent:
+        desk.register()
         found = shared_server.plivo("GET", f"{path}/Registration/").json()["objects"]
         assert len(found) == 1 and found[0]["user_agent"].startswith("baresip") and found[0]["reachable"] is True
         one = f"{path}/Registration/{found[0]['registration_id']}/"
