@@ -146,7 +146,11 @@ async fn numbers_outside_of_the_prefixes_are_not_dialled_by_endpoint_or_account(
         let (_, refused) = call(&mut world, &address("+4930123456"), 1).await;
         let named = "Number Outside Of The Allowed Prefixes".to_owned();
         assert_eq!(refused, Some((403, named)));
-        assert_eq!(newest(&world).await.cause_code, Some(2240));
+        // The caller hears of it before the row is written.
+        eventually("the row of the refused call", || async {
+            (newest(&world).await.cause_code == Some(2240)).then_some(())
+        })
+        .await;
         // Inside of them it goes on to the trunk, of which there is none.
         let (_, refused) = call(&mut world, &address("15005550123"), 2).await;
         assert_eq!(refused.map(|(status, _)| status), Some(404));
