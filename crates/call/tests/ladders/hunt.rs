@@ -173,11 +173,8 @@ fn redirects_that_lead_to_redirects_end_after_four() {
     call.located(1, "bob", 1);
     for hop in 1..=4_u16 {
         let next = format!("bob{hop}");
-        call.moves(hop, &format!("<sip:{next}@192.0.2.9>")).located(
-            u64::from(hop) + 1,
-            &next,
-            1,
-        );
+        call.moves(hop, &format!("<sip:{next}@192.0.2.9>"))
+            .located(u64::from(hop) + 1, &next, 1);
     }
     call.cut().moves(5, "<sip:bob@192.0.2.9>");
     call.reads(

@@ -140,6 +140,10 @@ impl Dialing {
                     .chain(&dial.sip_headers)
                     .chain(&target.sip_headers),
             );
+            if let Some(left) = ctx.caller.max_forwards {
+                // What RFC 3261 §16.6 step 3 asks of a proxy ends loops through other servers too.
+                headers.push(Header::new(Name::MaxForwards, left.to_string()));
+            }
             if place.trusted && caller_id != Some(NONE) && !is_nobody {
                 // RFC 3325 §5: who is trusted learns who calls, and that others must not.
                 headers.push(Header::new(Name::PAssertedIdentity, asserted));
