@@ -183,7 +183,10 @@ impl Inner {
         let reader = self.senders.named(sender, &uri).ok_or(NOBODY)?;
         if reader.account == sender.account.id {
             if !permissions.same_domain {
-                return Err((Status::FORBIDDEN, "Own Domain Not Allowed (allow_same_domain)"));
+                return Err((
+                    Status::FORBIDDEN,
+                    "Own Domain Not Allowed (allow_same_domain)",
+                ));
             }
         } else {
             // To whoever may not be written to by others, an account's endpoints do not exist.
