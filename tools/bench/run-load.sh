@@ -1,32 +1,47 @@
 #!/usr/bin/env bash
 # latency: half of the peak rate of REGISTER, for SECONDS_OF_LOAD: percentiles.
 # overload: twice the peak for SECONDS_OF_LOAD, with calls of registered users beside it: goodput, memory, calls completed.
-# usage: run-load.sh latency|overload     knobs: USERS (10000) SECONDS_OF_LOAD (60) OFFHOOK
+#   The server has one core for itself and the generators another one, so that neither takes the other's time.
+# usage: run-load.sh latency|overload
+# knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) OFFHOOK
 . "$(dirname "$0")/lib.sh"
 OFFHOOK=${OFFHOOK:-$HERE/../../target/release/offhook}
-USERS=${USERS:-10000} T=${SECONDS_OF_LOAD:-60} J=$BENCH_DIR/load.jsonl
-rm -f "$J"
-offhook_start $((USERS + 2000)) || exit 1
+USERS=${USERS:-10000} T=${SECONDS_OF_LOAD:-60} J=$BENCH_DIR/load.jsonl CALLERS=2000 PIN=
+if [ "$1" = overload ]; then
+  # Those who wait for an answer are not started again: with fewer users the generator would hold itself back.
+  USERS=$((USERS > 50000 ? USERS : 50000))
+  if [ "$(nproc)" -gt 1 ]; then SUT_PIN="taskset -c 0" PIN="taskset -c 1"; fi
+fi
+rm -f "$J" "$BENCH_DIR"/load.*.txt
+offhook_start $((USERS + CALLERS)) || exit 1
 load() { # label, arguments
-  "$SIPLOAD" register --server "$SUT" --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >/dev/null
+  $PIN "$SIPLOAD" register --server "$SUT" --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
 }
 load warm --bind "$BENCH_IP:17000" --conc 64 --count 20000
-load peak --bind "$BENCH_IP:17000" --conc 64 --duration 8
-peak=$(python3 -c "import json;print(int([json.loads(l) for l in open('$J')][-1]['ok_per_s']))")
+for round in 1 2 3; do load peak --bind "$BENCH_IP:17000" --conc 64 --duration 4; done
+peak=$(python3 -c "import json;print(int(max(r['ok_per_s'] for r in map(json.loads, open('$J')) if r['label'] == 'peak')))")
 case $1 in
   latency) load half --bind "$BENCH_IP:17000" --conc 5000 --rate $((peak / 2)) --duration "$T" ;;
   overload)
-    a=$(pss "$SUT_PID")
-    load double --bind "$BENCH_IP:17000" --conc 20000 --rate $((peak * 2)) --duration "$T" --timeout 4 &
-    "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --first "$USERS" --users 2000 --rate 20 --duration "$T" --conc 1000 --quiet --allow-errors --json "$J" --label calls >/dev/null
-    wait %%; b=$(pss "$SUT_PID")
-    echo "overload: memory $a KiB before, $b KiB at the end" ;;
+    a=$(hwm "$SUT_PID")
+    # The callers are registered before the overload begins, and call all the time.
+    $PIN "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --first "$USERS" --users "$CALLERS" --rate "${CALLS_PER_SECOND:-20}" \
+      --duration $((T + 3)) --conc 1000 --quiet --allow-errors --json "$J" --label calls >"$BENCH_DIR/load.calls.txt" &
+    calls=$!
+    sleep 3
+    load double --bind "$BENCH_IP:17000" --conc "$USERS" --rate $((peak * ${TIMES:-2})) --duration "$T" --timeout 4
+    wait "$calls"; b=$(hwm "$SUT_PID")
+    echo "overload: at most $a KiB resident before, $b KiB at the end" ;;
 esac
 python3 - "$J" "$peak" <<'P'
-import json, sys
+import json, os, sys
+peak = int(sys.argv[2])
 for r in (json.loads(line) for line in open(sys.argv[1])):
     if r["label"] in ("half", "double", "calls"):
-        print(f"{r['label']}: {r['ok_per_s']:.0f}/s ok ({r['ok_per_s'] / int(sys.argv[2]):.2f} of the peak {sys.argv[2]}/s), failed {r['failed']}, "
-              f"p50 {r['latency']['p50_us'] / 1e3:.2f} ms p99 {r['latency']['p99_us'] / 1e3:.2f} ms")
+        of_peak = "" if r["label"] == "calls" else f" ({r['ok_per_s'] / peak:.2f} of the peak {peak}/s)"
+        print(f"{r['label']}: {r['started'] / r['secs']:.0f}/s begun, {r['ok_per_s']:.0f}/s ok{of_peak}, {100 * r['ok'] / max(r['started'], 1):.2f} % of those begun; "
+              f"{r['retransmitted']} retransmissions, p50 {r['latency']['p50_us'] / 1e3:.2f} ms p99 {r['latency']['p99_us'] / 1e3:.2f} ms; {r['errors'] or 'no errors'}")
+print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs: on a shared machine the figures are rough")
 P
+grep -h overload "$BENCH_DIR/offhook.log" | tail -3
 stop "$SUT_PID"

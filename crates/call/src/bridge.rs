@@ -11,15 +11,17 @@ use crate::call::Output;
 use crate::context::{Context, Heard};
 use crate::leg::{LegId, Wire};
 
-/// Who talks with the caller, and the exchange that runs.
+/// Who talks with whom, and the exchange that runs.
 #[derive(Default, Debug)]
 pub(crate) struct Bridge {
-    /// Whom the plane relays the caller's media to.
+    /// The near end: the caller, or who took its place.
+    near: LegId,
+    /// Whom the plane relays the near end's media to.
     relayed: Option<LegId>,
-    /// Who talks with the caller.
+    /// Who talks with the near end.
     peer: Option<LegId>,
     exchange: Exchange,
-    /// The caller must be offered anew what its peer chose.
+    /// The near end must be offered anew what its peer chose.
     refresh: bool,
 }
 
@@ -47,24 +49,25 @@ enum Exchange {
 }
 
 impl Context {
-    /// Lets two legs talk.
-    pub(crate) fn connect(&mut self, b: LegId) {
-        self.relay_once(b);
+    /// Lets two legs talk; each leaves whom it talked with.
+    pub(crate) fn connect(&mut self, near: LegId, b: LegId) {
+        self.relay_once(near, b);
         self.bridge.peer = Some(b);
     }
 
-    /// Relays media between the caller and a leg that does not talk yet.
-    pub(crate) fn relay_once(&mut self, b: LegId) {
-        if self.bridge.relayed != Some(b) {
+    /// Relays media between two legs that do not talk yet.
+    pub(crate) fn relay_once(&mut self, near: LegId, b: LegId) {
+        if (self.bridge.near, self.bridge.relayed) != (near, Some(b)) {
+            self.bridge.near = near;
             self.bridge.relayed = Some(b);
-            self.relay(b);
+            self.relay(near, b);
         }
     }
 
     /// Ends what [`Context::connect`] or [`Context::relay_once`] began.
     pub(crate) fn disconnect(&mut self) {
         if self.bridge.relayed.take().is_some() {
-            self.stop_relay();
+            self.stop_relay(self.bridge.near);
         }
         self.bridge.peer = None;
         self.bridge.refresh = false;
@@ -72,7 +75,7 @@ impl Context {
 
     /// The plane leaves a bridge with the session that it closes.
     pub(crate) fn relay_lost(&mut self, id: LegId) {
-        if id == LegId::A || self.bridge.relayed == Some(id) {
+        if id == self.bridge.near || self.bridge.relayed == Some(id) {
             self.bridge.relayed = None;
         }
     }
@@ -81,15 +84,16 @@ impl Context {
         self.bridge.peer
     }
 
-    fn peer_of(&self, id: LegId) -> Option<LegId> {
+    /// Tells who a leg talks with.
+    pub(crate) fn peer_of(&self, id: LegId) -> Option<LegId> {
         match self.bridge.peer {
-            Some(peer) if id == LegId::A => Some(peer),
-            Some(peer) if id == peer => Some(LegId::A),
+            Some(peer) if id == self.bridge.near => Some(peer),
+            Some(peer) if id == peer => Some(self.bridge.near),
             _ => None,
         }
     }
 
-    /// Offers the caller anew what its peer chose, as soon as no exchange runs.
+    /// Offers the near end anew what its peer chose, as soon as no exchange runs.
     pub(crate) fn refresh(&mut self) {
         self.bridge.refresh = true;
         self.rest();
@@ -101,7 +105,7 @@ impl Context {
             return;
         }
         // The answer to the caller is still on its way to it.
-        let joining = id != LegId::A && (self.peer_of(id).is_none() || self.is_held());
+        let joining = id != self.served() && (self.peer_of(id).is_none() || self.is_held());
         if joining || self.bridge.exchange != Exchange::Idle {
             self.refuse_reoffer(id, Status::REQUEST_PENDING);
             return;
@@ -238,7 +242,7 @@ impl Context {
     /// A leg is gone: whoever waited for it is answered by ourselves.
     pub(crate) fn exchange_lost(&mut self, id: LegId) {
         let exchange = self.bridge.exchange;
-        if self.bridge.peer == Some(id) || id == LegId::A {
+        if self.bridge.peer == Some(id) || id == self.bridge.near {
             self.bridge.peer = None;
             self.bridge.refresh = false;
         }
@@ -321,11 +325,12 @@ impl Context {
             && let Some(peer) = self.bridge.peer
         {
             self.bridge.refresh = false;
+            let near = self.bridge.near;
             self.bridge.exchange = Exchange::Offering {
                 from: None,
-                to: LegId::A,
+                to: near,
             };
-            self.make_offer(LegId::A, Some(peer));
+            self.make_offer(near, Some(peer));
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sip::{SessionEvent, Status};
+use sip::{InDialog, RequestId, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{AuthUser, Fetch, FetchFailure, FetchId, Notice};
@@ -39,6 +39,8 @@ pub struct Start {
     pub script: Script,
     /// How long the caller may talk at most, by a limit of its account.
     pub allowance: Option<Duration>,
+    /// Asked what to do when a side of the call sends REFER.
+    pub transfer: Option<Link>,
 }
 
 impl fmt::Debug for Start {
@@ -213,6 +215,7 @@ impl Call {
             caller,
             script,
             allowance,
+            transfer,
         } = start;
         let hangup = match &script {
             Script::Application { hangup, .. }
@@ -221,6 +224,7 @@ impl Call {
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
         ctx.allowance = allowance;
+        ctx.transfer = transfer;
         let (reading, end) = Reading::start(&mut ctx, script);
         let mut call = Self { ctx, reading };
         call.end_with(end);
@@ -290,8 +294,13 @@ impl Call {
                     Some(Status::REQUEST_TERMINATED),
                 );
             }
-            SessionEvent::Ended { why } if leg == LegId::A => {
-                self.caller_left(End::of_session(&why, HangupSource::Caller), None);
+            SessionEvent::Ended { why } if self.reading.is_transferred_by(leg) => {
+                let end = End::of_session(&why, party(leg));
+                let end = self.reading.transferor_left(&mut self.ctx, end);
+                self.end_with(end);
+            }
+            SessionEvent::Ended { why } if leg == self.ctx.served() => {
+                self.caller_left(End::of_session(&why, party(leg)), None);
             }
             SessionEvent::Failed { status, .. } if leg == LegId::A => {
                 self.caller_left(
@@ -302,7 +311,7 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
-            SessionEvent::Requested { id, wants, .. } => self.ctx.asked(leg, id, &wants),
+            SessionEvent::Requested { id, wants, .. } => self.on_request(leg, id, wants),
             SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. }
@@ -316,6 +325,21 @@ impl Call {
                 }
             }
             event => self.tell_script(Event::Leg { leg, event }),
+        }
+    }
+
+    /// A request inside a leg's dialog.
+    fn on_request(&mut self, leg: LegId, request: RequestId, wants: InDialog) {
+        match wants {
+            InDialog::Refer(refer) => {
+                if let Err(status) = self.reading.refer(&mut self.ctx, leg, request, *refer) {
+                    self.ctx.respond(leg, request, status);
+                }
+            }
+            InDialog::Info | InDialog::Message => self.ctx.respond(leg, request, Status::OK),
+            InDialog::Offer { .. } => {
+                self.ctx.respond(leg, request, Status::NOT_ACCEPTABLE_HERE);
+            }
         }
     }
 
@@ -355,6 +379,7 @@ impl Call {
             match timer {
                 Timer::Verb => self.tell_script(Event::Deadline),
                 Timer::Turn => self.tell_script(Event::Turn),
+                Timer::TimeLimit => self.tell_script(Event::TimeLimit),
                 Timer::Schedule => self.hang_up(Hangup::scheduled()),
                 Timer::Recorded => {
                     self.hang_up(End::with_status(
@@ -383,20 +408,29 @@ impl Call {
         }
     }
 
-    /// The wire itself ended the caller's leg.
+    /// The wire itself ended the leg of the caller, or of who took its place.
     fn caller_left(&mut self, end: End, status: Option<Status>) {
-        self.ctx
-            .attempt_gone(LegId::A, status.map(|status| status.0));
+        let served = self.ctx.served();
+        self.ctx.attempt_gone(served, status.map(|status| status.0));
         self.hang_up(end);
     }
 
-    /// Ends the call: first the legs that it made, then the caller's.
+    /// Ends the call: first the legs that it made, then the caller's or that of who took its place.
     fn hang_up(&mut self, end: End) {
         self.reading.stop(&mut self.ctx, end);
         self.ctx.clear_timer(Timer::Verb);
         self.ctx.clear_timer(Timer::Turn);
+        self.ctx.clear_timer(Timer::TimeLimit);
         self.ctx.clear_timer(Timer::Schedule);
         self.ctx.clear_timer(Timer::Allowance);
-        self.ctx.end_leg(LegId::A, end);
+        self.ctx.end_leg(self.ctx.served_leg(), end);
+    }
+}
+
+/// Who sits at the far end of a leg.
+fn party(leg: LegId) -> HangupSource {
+    match leg {
+        LegId::A => HangupSource::Caller,
+        _ => HangupSource::Callee,
     }
 }

@@ -16,7 +16,7 @@ use crate::verb::Link;
 pub struct CallNumber(pub u64);
 
 /// The number of one attempt on the wire within its call; 0 is the caller's leg.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct LegId(pub u16);
 
 impl LegId {

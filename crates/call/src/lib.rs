@@ -19,6 +19,7 @@ mod command;
 mod context;
 mod leg;
 mod script;
+mod transfer;
 mod verb;
 
 pub use about::{
@@ -31,5 +32,5 @@ pub use command::Command;
 pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
 pub use verb::{
     Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, OverTrunk,
-    Place, QueryId, Redirect, Redirected, Shown, Target, TargetKind, Verb,
+    Place, QueryId, Redirect, Redirected, Referred, Shown, Target, TargetKind, Verb,
 };

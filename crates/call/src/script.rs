@@ -2,18 +2,23 @@
 
 use std::collections::VecDeque;
 
+use sip::{Method, Refer, RequestId, Status};
+
 use crate::about::{FetchFailure, FetchId, Occasion};
 use crate::call::Script;
 use crate::cdr::{Cause, HangupSource};
-use crate::context::Context;
-use crate::leg::End;
-use crate::verb::{Document, Event, Link, Running, Step, Verb, too_many_documents};
+use crate::context::{Context, Survivor, Timer};
+use crate::leg::{End, LegId};
+use crate::transfer::{self, Stand, Transfer, Way};
+use crate::verb::{Dialing, Document, Event, Link, Running, Step, Verb, too_many_documents};
 
 /// A script that runs.
 #[derive(Debug)]
 pub(crate) struct Reading {
     state: State,
     rest: VecDeque<Verb>,
+    /// What a REFER of one of the two that talk has begun.
+    transfer: Option<Box<Transfer>>,
 }
 
 #[derive(Debug)]
@@ -23,6 +28,8 @@ enum State {
         fetch: FetchId,
         fallback: Option<Link>,
     },
+    /// A transfer URL is asked, and the transferor has left.
+    Transferred { fetch: FetchId },
     /// A verb runs.
     Running(Running),
     /// Nothing more will be done.
@@ -35,6 +42,7 @@ impl Reading {
         let mut reading = Self {
             state: State::Over,
             rest: VecDeque::new(),
+            transfer: None,
         };
         let end = match script {
             Script::Application {
@@ -61,6 +69,17 @@ impl Reading {
     }
 
     pub(crate) fn on_event(&mut self, ctx: &mut Context, event: Event) -> Option<End> {
+        if let Some(transfer) = &mut self.transfer {
+            if transfer.concerns(&event) {
+                let stand = transfer.on_event(ctx, event);
+                return self.transferred(ctx, stand);
+            }
+            if transfer.is_ended_by(&event) {
+                let end = End::with_status(Cause::Canceled, HangupSource::Platform, 487);
+                transfer.stop(ctx, end);
+                self.transferred(ctx, Stand::Failed(end));
+            }
+        }
         match (&mut self.state, event) {
             (State::Running(running), event) => {
                 let step = running.on_event(ctx, event);
@@ -77,13 +96,136 @@ impl Reading {
                 (Err(_), Some(link)) => self.ask(ctx, link, None),
                 (Err(failure), None) => Some(unanswerable(failure)),
             },
+            (
+                State::Transferred { fetch },
+                Event::Fetched {
+                    fetch: answered,
+                    outcome,
+                },
+            ) if *fetch == answered => match outcome {
+                Ok(document) => self.read(ctx, document),
+                Err(failure) => Some(transfer::unanswerable(failure)),
+            },
             _ => None,
         }
+    }
+
+    /// Carries out a REFER, or tells how it is refused.
+    pub(crate) fn refer(
+        &mut self,
+        ctx: &mut Context,
+        by: LegId,
+        id: RequestId,
+        refer: Refer,
+    ) -> Result<(), Status> {
+        if refer.to.method != Method::Invite || refer.to.replaces.is_some() {
+            return Err(Status::NOT_IMPLEMENTED);
+        }
+        if self.transfer.is_some() || ctx.is_held() {
+            return Err(Status::REQUEST_PENDING);
+        }
+        // Who talks with nobody has nobody to transfer.
+        let (State::Running(Running::Dial(dialing)), Some(survivor)) =
+            (&self.state, ctx.peer_of(by))
+        else {
+            return Err(Status::DECLINE);
+        };
+        self.transfer = Transfer::start(ctx, dialing, by, survivor, (id, refer)).map(Box::new);
+        Ok(())
+    }
+
+    pub(crate) fn is_transferred_by(&self, leg: LegId) -> bool {
+        self.transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.by() == leg)
+    }
+
+    /// The transferor leaves before the transfer is over: who is left waits for it.
+    pub(crate) fn transferor_left(&mut self, ctx: &mut Context, end: End) -> Option<End> {
+        let transfer = self.transfer.take()?;
+        let by = transfer.by();
+        let leg = ctx.leg_of(by);
+        ctx.attempt_gone(by, None);
+        match transfer.way {
+            Way::Dialing(dialing) => self.take_over(ctx, dialing, end),
+            Way::Asking { fetch, survivor } => {
+                self.leave(ctx, survivor, end);
+                self.state = State::Transferred { fetch };
+            }
+        }
+        ctx.end_leg(leg, end);
+        None
+    }
+
+    /// A transfer has come to something.
+    fn transferred(&mut self, ctx: &mut Context, stand: Stand) -> Option<End> {
+        if matches!(stand, Stand::Open) {
+            return None;
+        }
+        let transfer = self.transfer.take()?;
+        let (by, end) = (transfer.by(), transfer.end());
+        let leg = ctx.leg_of(by);
+        match stand {
+            Stand::Open => None,
+            Stand::Failed(end) => {
+                transfer.failed(ctx, end);
+                None
+            }
+            Stand::Joined => {
+                transfer.succeeded(ctx);
+                if let Way::Dialing(dialing) = transfer.way {
+                    self.take_over(ctx, dialing, end);
+                }
+                ctx.end_leg(leg, end);
+                None
+            }
+            Stand::Told(document) => {
+                transfer.succeeded(ctx);
+                if let Way::Asking { survivor, .. } = transfer.way {
+                    self.leave(ctx, survivor, end);
+                }
+                ctx.end_leg(leg, end);
+                self.read(ctx, document)
+            }
+        }
+    }
+
+    /// The Dial of a transfer takes the place of the one that brought the transferor.
+    fn take_over(&mut self, ctx: &mut Context, mut dialing: Box<Dialing>, end: End) {
+        if let State::Running(Running::Dial(other)) =
+            std::mem::replace(&mut self.state, State::Over)
+            && dialing.take_place_of(ctx, *other, end)
+        {
+            // What the caller's document says goes with the caller.
+            self.rest.clear();
+        }
+        self.state = State::Running(Running::Dial(dialing));
+    }
+
+    /// The Dial that brought the transferor is over; who is left gets another document.
+    fn leave(&mut self, ctx: &mut Context, survivor: Option<Box<Survivor>>, end: End) {
+        if let State::Running(Running::Dial(mut dialing)) =
+            std::mem::replace(&mut self.state, State::Over)
+        {
+            match survivor {
+                Some(survivor) => {
+                    ctx.serve(survivor);
+                    self.rest.clear();
+                    dialing.leave(ctx, end);
+                }
+                None => dialing.stop(ctx, end),
+            }
+        }
+        ctx.clear_timer(Timer::TimeLimit);
+        ctx.disconnect();
     }
 
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
         self.rest.clear();
+        if let Some(mut transfer) = self.transfer.take() {
+            transfer.stop(ctx, end);
+        }
         if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
             running.stop(ctx, end);
         }

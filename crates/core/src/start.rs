@@ -14,7 +14,7 @@ use crate::directory::Gruus;
 use crate::registrar::{Authenticator, Events, Herald, Location, Pings, Registrar};
 use crate::sender::Senders;
 use crate::trunks::keep::Keeper;
-use crate::trunks::{TrunkStates, Trunks};
+use crate::trunks::{TrunkPeers, TrunkStates, Trunks};
 use crate::{
     Clock, Dialects, Directory, Error, Guard, MediaHandle, Messages, Packages, Requests, Settings,
     Signalling, Uas,
@@ -88,7 +88,9 @@ impl Core {
         let key = store
             .key()
             .derive(&format!("nonces {}", now.wall.as_nanosecond()));
-        let (guard, blocks) = Guard::load(settings.abuse.clone(), &store, &now).await?;
+        let states = TrunkStates::default();
+        let peers = TrunkPeers::new(directory.clone(), states.clone());
+        let (guard, blocks) = Guard::load(settings.abuse.clone(), peers, &store, &now).await?;
         let (events, happenings) = Events::new(directory.clone(), clock.clone());
         location.heard_by(events.listener());
         let authenticator = Authenticator::new(
@@ -111,7 +113,7 @@ impl Core {
         ));
         let requests = Requests::new(signalling.clone());
         let shards = u8::try_from(signalling.shards.len()).unwrap_or(u8::MAX);
-        let trunks = Trunks::new(Arc::clone(&settings), signalling.dialer.clone());
+        let trunks = Trunks::new(Arc::clone(&settings), signalling.dialer.clone(), states);
         let senders = Senders {
             settings: Arc::clone(&settings),
             directory: directory.clone(),
@@ -156,6 +158,7 @@ impl Core {
             messages: messages.clone(),
             authenticator: authenticator.clone(),
             guard: guard.clone(),
+            events: events.clone(),
             signalling,
         };
         let attempts = Arc::default();
@@ -168,7 +171,7 @@ impl Core {
         );
         let diagnosis = Diagnosis {
             attempts,
-            events: events.clone(),
+            guard: guard.clone(),
             directory: directory.clone(),
             location: location.clone(),
             store: store.clone(),

@@ -9,9 +9,10 @@ use sip::{
     Terms, Transport,
 };
 
-use crate::directory::Known;
+use crate::diagnosis::Cause;
+use crate::directory::{Known, Subscriber};
 use crate::events::ALLOW_EVENTS;
-use crate::registrar::Authenticator;
+use crate::registrar::{Authenticator, Events};
 use crate::{
     Calls, Directory, Guard, Messages, Offence, Packages, Registrar, Settings, Signalling,
 };
@@ -67,6 +68,7 @@ pub struct Uas {
     pub(crate) messages: Messages,
     pub(crate) authenticator: Authenticator,
     pub(crate) guard: Guard,
+    pub(crate) events: Events,
     pub(crate) signalling: Signalling,
 }
 
@@ -120,7 +122,20 @@ impl Uas {
         if scans {
             self.guard.note(now, source, Offence::Scanner);
         }
-        self.guard.is_silenced(now, source) && !self.is_registered_from(now, request, source)
+        if !self.guard.is_silenced(now, source) {
+            return false;
+        }
+        let Some(claimed) = self.claimed(request) else {
+            return true;
+        };
+        if self.is_registered_from(now, &claimed, source) {
+            return false;
+        }
+        if self.guard.asked_for(now, source, claimed.endpoint) {
+            let (user, cause) = (Some(claimed.user.as_str()), Cause::SourceBlocked);
+            self.events.refused(now.wall, request, flow, user, cause);
+        }
+        true
     }
 
     /// While endpoints are read: a request about one that is not read yet comes again when it is, or is told to.
@@ -176,19 +191,19 @@ impl Uas {
         Decision::Reply(response)
     }
 
-    fn is_registered_from(&self, now: &Now, request: &Request, source: IpAddr) -> bool {
-        let Ok(from) = request.from() else {
-            return false;
-        };
+    /// The endpoint that From names.
+    fn claimed(&self, request: &Request) -> Option<Arc<Subscriber>> {
+        let from = request.from().ok()?;
         let user = from.uri.user_decoded().unwrap_or_default();
-        let found = self.directory.subscriber(&from.uri.host_lower(), &user);
-        found.is_some_and(|subscriber| {
-            let location = self.registrar.location();
-            location
-                .bindings(subscriber.endpoint, now.wall)
-                .iter()
-                .any(|binding| binding.remote.ip().to_canonical() == source.to_canonical())
-        })
+        self.directory.subscriber(&from.uri.host_lower(), &user)
+    }
+
+    fn is_registered_from(&self, now: &Now, subscriber: &Subscriber, source: IpAddr) -> bool {
+        let location = self.registrar.location();
+        location
+            .bindings(subscriber.endpoint, now.wall)
+            .iter()
+            .any(|binding| binding.remote.ip().to_canonical() == source.to_canonical())
     }
 
     /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).

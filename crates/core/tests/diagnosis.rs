@@ -386,17 +386,62 @@ async fn what_became_of_calls_answers_the_other_questions() {
 }
 
 #[tokio::test]
-async fn what_a_guard_refused_is_shown_like_the_rest() {
-    let world = World::new().await;
+async fn a_blocked_source_is_shown_as_long_as_the_block_lasts_and_once() {
+    let mut world = World::new().await;
     let alice = world.endpoint("alice").await;
-    let flow = Flow {
+    let blocked = Flow {
         remote: SocketAddr::from(([203, 0, 113, 9], 5062)),
         ..udp(5060)
     };
-    let request = register("alice", 1, CONTACT);
-    let cause = offhook_core::diagnosis::Cause::SourceBlocked;
-    let at = world.clock.now().wall;
-    let attempt = offhook_core::diagnosis::Attempt::of(at, &request, flow, None, cause);
-    world.core.diagnosis.record(attempt);
+    let mut scan = register("nobody", 1, CONTACT);
+    scan.headers.push(Name::UserAgent, "sipvicious");
+    assert_eq!(world.send(&scan, blocked).await.status(), 0);
+    for serial in 0..5 {
+        let request = register("alice", 2 + serial, CONTACT);
+        assert_eq!(world.send(&request, blocked).await.status(), 0);
+    }
     assert_eq!(causes(&world, &alice, 1).await, ["source_blocked"]);
+    let shown = report(&world, &alice).await;
+    let log_in = codes(&shown, Question::LogIn);
+    assert_eq!(log_in, [("source_blocked", Verdict::Problem)]);
+    let seen = &finding(&shown, "source_blocked").evidence;
+    assert_eq!(
+        *seen,
+        ["203.0.113.9 is not answered until 2026-01-02 03:05:05"]
+    );
+    // Who is logged in from elsewhere learns of it too, but has no problem.
+    let request = register("alice", 20, CONTACT);
+    let sent = world.send_as("alice", PASSWORD, &request, udp(5060)).await;
+    assert_eq!(sent.status(), 200);
+    let log_in = codes(&report(&world, &alice).await, Question::LogIn);
+    assert_eq!(log_in, [("source_blocked", Verdict::Note)]);
+    world.clock.advance(Duration::from_secs(61));
+    let after = report(&world, &alice).await;
+    assert_eq!(
+        codes(&after, Question::LogIn),
+        [("registered", Verdict::Fine)]
+    );
+}
+
+#[tokio::test]
+async fn who_guesses_until_it_is_blocked_need_not_come_again_to_be_shown() {
+    let mut world = World::new().await;
+    let alice = world.endpoint("alice").await;
+    let phone = Flow {
+        remote: SocketAddr::from(([203, 0, 113, 9], 5062)),
+        ..udp(5060)
+    };
+    for serial in 0..10 {
+        let request = register("alice", 1 + 2 * serial, CONTACT);
+        world.send_as("alice", "wrong", &request, phone).await;
+    }
+    causes(&world, &alice, 10).await;
+    let shown = report(&world, &alice).await;
+    assert_eq!(
+        codes(&shown, Question::LogIn),
+        [
+            ("source_blocked", Verdict::Problem),
+            ("wrong_password", Verdict::Problem)
+        ]
+    );
 }

@@ -5,6 +5,7 @@ mod world;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use offhook_core::TrunkChange;
 use sip::{Flow, Name};
 use world::{Outcome, PASSWORD, World, address, invite, prove, register, udp, with_proof};
 
@@ -153,6 +154,36 @@ async fn exempt_networks_are_never_scored() {
         let status = guess(&mut world, "mallory", 1 + 2 * serial, from("203.0.113.9")).await;
         assert_eq!(status, 401);
     }
+}
+
+#[tokio::test]
+async fn a_trunks_own_addresses_are_never_scored_while_it_is_on() {
+    let mut world = World::new().await;
+    let directory = world.core.directory.clone();
+    let trunk = TrunkChange {
+        name: Some("carrier".into()),
+        hosts: Some(vec!["carrier.example.net".into()]),
+        inbound_networks: Some(vec!["203.0.113.0/24".into(), "198.18.0.0/16".into()]),
+        ..TrunkChange::default()
+    };
+    let trunk = directory.create_trunk(&world.account, trunk).await;
+    let trunk = trunk.expect("a trunk");
+    for serial in 0..50 {
+        let status = guess(&mut world, "mallory", 1 + 2 * serial, from("203.0.113.9")).await;
+        assert_eq!(status, 401);
+    }
+    // A network this wide has others in it too.
+    assert_eq!(
+        guess_until_silence(&mut world, "mallory", 201, from("198.18.0.9")).await,
+        10
+    );
+    let off = TrunkChange {
+        enabled: Some(false),
+        ..TrunkChange::default()
+    };
+    let changed = directory.update_trunk(&world.account, &trunk.public_id, off);
+    changed.await.expect("switched off");
+    guess_until_silence(&mut world, "mallory", 401, from("203.0.113.9")).await;
 }
 
 #[tokio::test]

@@ -169,10 +169,12 @@ async fn each_permission_that_is_missing_refuses_with_its_name_a_record_and_word
 
 #[tokio::test]
 async fn an_offer_of_video_alone_needs_its_permission() {
-    let mut world = world_with(&["alice", "bob"]).await;
-    bind(&mut world, "bob", 5070, "").await;
+    let mut world = world_with(&["bob"]).await;
+    world
+        .endpoint_with("alice", |new| new.permissions.video = false)
+        .await;
     let offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=video 4000 RTP/AVP 96\r\n";
-    let mut call = invite("alice", &address("bob"), 4);
+    let mut call = invite(&address("alice"), &address("bob"), 4);
     call.body = offer.into();
     let (status, reason, row) = refused_with(&mut world, "alice", call).await;
     let name = "Video Not Allowed (allow_video)";
@@ -285,7 +287,7 @@ async fn s73_what_a_client_asserts_about_itself_ends_here() {
         unreachable!("it is one");
     };
     let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
-    assert_eq!(headers, ["X-PH-Tag: 7"]);
+    assert_eq!(headers, ["X-PH-Tag: 7", "Max-Forwards: 69"]);
     assert_eq!(&*from, format!("<{}>", address("alice")));
 }
 
@@ -339,6 +341,8 @@ async fn s69_the_other_side_sees_who_proved_the_password_and_nobody_who_asks_for
         };
         assert_eq!(&*from, shown, "{privacy:?}");
         let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
+        let (hops, headers) = headers.split_first().expect("Max-Forwards");
+        assert_eq!(hops, "Max-Forwards: 69");
         assert_eq!(headers, asserted, "{privacy:?}");
     }
 }

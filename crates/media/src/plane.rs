@@ -99,6 +99,8 @@ pub enum Command {
         session: SessionId,
         /// The leg whose remote description gives codecs, order and direction; none: PCMU, PCMA and telephone-event.
         like: Option<SessionId>,
+        /// Whether media is to flow both ways, although the pattern holds.
+        both_ways: bool,
         /// The address that the leg's signalling comes from.
         near: Option<IpAddr>,
     },
@@ -287,10 +289,11 @@ impl Plane {
             Command::Offer {
                 session,
                 like,
+                both_ways,
                 near,
             } => {
                 if let Some(slot) = self.enter(now, session, near) {
-                    self.make(slot, Making::Offer { like });
+                    self.make(slot, Making::Offer { like, both_ways });
                 }
             }
             Command::Remote {
@@ -434,7 +437,7 @@ impl Plane {
     /// Makes a description of ours, or leaves that until the ports are there.
     fn make(&mut self, slot: usize, making: Making) {
         let address = self.config.address;
-        let (Making::Offer { like } | Making::Answer { like }) = making;
+        let (Making::Offer { like, .. } | Making::Answer { like }) = making;
         let like = like
             .and_then(|like| self.session(like))
             .and_then(Session::newest)
@@ -448,9 +451,9 @@ impl Plane {
             return;
         }
         let made = match making {
-            Making::Offer { .. } => Ok(Event::Offered {
+            Making::Offer { both_ways, .. } => Ok(Event::Offered {
                 session: id,
-                sdp: session.offer(address, like.as_ref()),
+                sdp: session.offer(address, like.as_ref(), both_ways),
             }),
             Making::Answer { .. } => session
                 .answer(address, like.as_ref())

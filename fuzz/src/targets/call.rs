@@ -55,8 +55,10 @@ fn start() -> Start {
             domain: "example.net".into(),
             call_id: None,
             anonymous: false,
+            max_forwards: None,
         },
         allowance: None,
+        transfer: None,
         script: Script::Application {
             answer: link("https://app.example/answer"),
             fallback: link("https://app.example/fallback"),

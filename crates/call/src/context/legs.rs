@@ -74,8 +74,18 @@ impl Context {
         );
     }
 
+    /// Tells the leg of an attempt.
+    pub(crate) fn leg_of(&self, id: LegId) -> LegId {
+        self.attempts.get(&id).map_or(id, |attempt| attempt.leg)
+    }
+
     pub(crate) fn leg_uuid(&self, leg: LegId) -> Option<Uuid> {
         self.legs.get(&leg).map(|leg| leg.record.uuid)
+    }
+
+    /// Who is called by a leg, as its record shows it.
+    pub(crate) fn shown_to(&self, leg: LegId) -> Option<&str> {
+        self.legs.get(&leg).map(|leg| leg.record.to.as_str())
     }
 
     pub(crate) fn leg_endpoint(&self, leg: LegId) -> Option<EndpointId> {
@@ -206,8 +216,8 @@ impl Context {
         if let Some(status) = status {
             self.note_status(leg, status);
         }
-        // The caller's media is closed after that of its callees, so that their records come first.
-        if id != LegId::A {
+        // The media of who is served is closed after that of its callees, so that their records come first.
+        if id != self.served() {
             self.close_media(id);
         }
         self.exchange_lost(id);

@@ -45,6 +45,15 @@ impl Context {
 
     /// Asks the plane for an offer to a leg.
     pub(crate) fn make_offer(&mut self, id: LegId, like: Option<LegId>) {
+        self.offer(id, like, false);
+    }
+
+    /// Asks the plane for an offer to a leg that is to talk, although the pattern may be on hold.
+    pub(crate) fn make_offer_to_talk(&mut self, id: LegId, like: LegId) {
+        self.offer(id, Some(like), true);
+    }
+
+    fn offer(&mut self, id: LegId, like: Option<LegId>, both_ways: bool) {
         let session = self.media_session(id);
         let like = like.map(|like| self.media_session(like));
         let Some(attempt) = self.use_media(id) else {
@@ -55,6 +64,7 @@ impl Context {
         self.media(media::Command::Offer {
             session,
             like,
+            both_ways,
             near,
         });
     }
@@ -77,13 +87,13 @@ impl Context {
             .is_none_or(|attempt| attempt.media != Media::Absent)
     }
 
-    pub(crate) fn relay(&mut self, b: LegId) {
-        let (a, b) = (self.media_session(LegId::A), self.media_session(b));
+    pub(crate) fn relay(&mut self, near: LegId, b: LegId) {
+        let (a, b) = (self.media_session(near), self.media_session(b));
         self.media(media::Command::Bridge { a, b });
     }
 
-    pub(crate) fn stop_relay(&mut self) {
-        let session = self.media_session(LegId::A);
+    pub(crate) fn stop_relay(&mut self, near: LegId) {
+        let session = self.media_session(near);
         self.media(media::Command::Unbridge { session });
     }
 

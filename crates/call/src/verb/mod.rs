@@ -11,12 +11,13 @@ use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
 pub use dial::{
-    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target, TargetKind,
+    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Referred, Shown, Target,
+    TargetKind,
 };
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
 
-use dialing::Dialing;
+pub(crate) use dialing::{Dialing, Referral};
 use redirect::Redirecting;
 
 /// What a customer's server answered, read and checked.
@@ -82,6 +83,8 @@ pub(crate) enum Event {
     Deadline,
     /// The next place of a target has its turn.
     Turn,
+    /// Two have talked as long as they may.
+    TimeLimit,
 }
 
 /// How a document goes on after an event.

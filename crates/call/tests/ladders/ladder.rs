@@ -82,6 +82,19 @@ impl Ladder {
         ladder
     }
 
+    /// Alice talks with bob since 4 s, and the application wants to be asked about transfers.
+    pub fn transferring() -> Self {
+        let mut ladder = Self::begin_with(Start {
+            transfer: link("transfer"),
+            ..start(application(), Some("offer of A"))
+        });
+        ladder.recorded();
+        ladder.at(0.1).document(1, vec![Verb::Dial(dial(&["bob"]))]);
+        ladder.at(0.2).located(2, "bob", 1);
+        ladder.at(4.0).answers(1).ack(None).cut();
+        ladder
+    }
+
     pub fn asking() -> Self {
         Self::begin(application(), Some("offer of A"))
     }
@@ -363,6 +376,11 @@ impl Ladder {
         )
     }
 
+    /// A REFER to somewhere else.
+    pub fn refers(&mut self, leg: u16, id: u64, to: &str) -> &mut Self {
+        self.leg(leg, refer(id, to))
+    }
+
     pub fn media(&mut self, event: media::Event) -> &mut Self {
         self.feed(&write_media_event(&event), Input::Media(event))
     }
@@ -497,6 +515,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         caller,
         script,
         allowance: None,
+        transfer: None,
     }
 }
 
@@ -551,6 +570,27 @@ pub fn answered(sdp: Option<&str>) -> SessionEvent {
     SessionEvent::Answered {
         sdp: sdp.map(body),
         response: Response::new(Status::OK),
+    }
+}
+
+/// A REFER to somewhere else.
+pub fn refer(id: u64, to: &str) -> SessionEvent {
+    let by = sip::NameAddr::parse(&"<sip:somebody@else.example>".into()).expect("an address");
+    let refer = sip::Refer {
+        to: sip::ReferTo::parse(&format!("<{to}>").into()).expect("a Refer-To"),
+        referred_by: Some(by),
+        subscribes: true,
+    };
+    let wants = sip::InDialog::Refer(Box::new(refer));
+    asked(id, wants, sip::Method::Refer)
+}
+
+/// A request inside a leg's dialog.
+pub fn asked(id: u64, wants: sip::InDialog, method: sip::Method) -> SessionEvent {
+    SessionEvent::Requested {
+        id: sip::RequestId(id),
+        wants,
+        request: sip::Request::new(method, "sip:offhook@192.0.2.1"),
     }
 }
 

@@ -12,4 +12,5 @@ mod redirect;
 mod reinvite;
 mod start;
 mod transcript;
+mod transfer;
 mod trunks;

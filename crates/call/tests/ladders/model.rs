@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use call::{
     Call, Cause, Command, Dial, Document, FetchFailure, Hangup, HangupReason, HangupSource, Input,
-    LegId, LocateFailure, Located, Now, Occasion, Output, Place, Redirect, Script, Verb, leg_of,
+    LegId, LocateFailure, Located, Now, Occasion, Output, Place, Redirect, Script, Start, Verb,
+    leg_of,
 };
 use jiff::Timestamp;
 use media::{Event as Say, OfferOrAnswer};
@@ -16,8 +17,8 @@ use sip::{EndReason, SessionEvent, Status, Text};
 use uuid::Uuid;
 
 use crate::ladder::{
-    A, answered, application, body, dial, flow, link, media_session, ringing, start, write_event,
-    write_media_event, write_output,
+    A, answered, application, body, dial, flow, link, media_session, refer, ringing, start,
+    write_event, write_media_event, write_output,
 };
 
 const RUNS: u64 = 10_000;
@@ -30,7 +31,10 @@ fn whatever_happens_every_leg_leaves_one_record_and_the_call_is_over_once() {
     }
     // The runs must reach what they are about.
     assert!(
-        seen.bridged > RUNS / 10 && seen.reinvites > RUNS / 20 && seen.late > RUNS / 20,
+        seen.bridged > RUNS / 10
+            && seen.reinvites > RUNS / 20
+            && seen.late > RUNS / 20
+            && seen.transfers > RUNS / 20,
         "{seen:?}"
     );
 }
@@ -40,6 +44,7 @@ struct Seen {
     bridged: u64,
     reinvites: u64,
     late: u64,
+    transfers: u64,
 }
 
 /// One session as the stack knows it.
@@ -91,6 +96,7 @@ struct World {
     legs: BTreeMap<Uuid, u32>,
     hangups: u32,
     overs: u32,
+    requests: u64,
 }
 
 impl World {
@@ -110,12 +116,18 @@ impl World {
         } else {
             application()
         };
+        let transfer = next(&mut random)
+            .is_multiple_of(4)
+            .then(|| link("transfer"));
         let call = Call::new(
             Now {
                 instant: origin,
                 wall: Timestamp::UNIX_EPOCH,
             },
-            start(script, offer),
+            Start {
+                transfer: transfer.flatten(),
+                ..start(script, offer)
+            },
         );
         Self {
             seed,
@@ -135,6 +147,7 @@ impl World {
             legs: BTreeMap::new(),
             hangups: 0,
             overs: 0,
+            requests: 0,
         }
     }
 
@@ -297,6 +310,10 @@ impl World {
                     Some(SessionEvent::Offered { sdp }),
                 )
             }
+            (Side::Up, 4) => {
+                self.requests += 1;
+                (Side::Up, Some(refer(self.requests, "sip:carol@d")))
+            }
             (Side::Asked, 1..=5) => (
                 Side::Up,
                 Some(SessionEvent::Reanswered {
@@ -397,7 +414,7 @@ impl World {
 
     fn take_output(&mut self, output: Output, seen: &mut Seen) {
         match output {
-            Output::Sip(command) => self.stack(command),
+            Output::Sip(command) => self.stack(command, seen),
             Output::Media(command) => {
                 seen.bridged += u64::from(matches!(command, media::Command::Bridge { .. }));
                 self.plane(command);
@@ -447,13 +464,17 @@ impl World {
         }
     }
 
-    fn stack(&mut self, command: sip::Command) {
-        use sip::Command::{Answer, Hangup, Invite, Refuse, Reinvite, Ring};
+    fn stack(&mut self, command: sip::Command, seen: &mut Seen) {
+        use sip::Command::{
+            Answer, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+        };
         let (Ring { session, .. }
         | Answer { session, .. }
         | Refuse { session, .. }
         | Invite { session, .. }
         | Reinvite { session, .. }
+        | RespondInDialog { session, .. }
+        | Notify { session, .. }
         | Hangup { session, .. }) = &command
         else {
             return self.check(false, "a command that calls do not give");
@@ -497,6 +518,11 @@ impl World {
                 Side::Gone
             }
             (Some(Side::Asks { .. }), Refuse { .. }) => Side::Up,
+            (Some(side), RespondInDialog { status, .. }) => {
+                seen.transfers += u64::from(*status == Status::ACCEPTED);
+                side
+            }
+            (Some(side), Notify { .. }) => side,
             (Some(Side::Up), Reinvite { .. }) => Side::Asked,
             // RFC 3261 §14.1: they cross.
             (Some(Side::Asks { offered }), Reinvite { .. }) => {

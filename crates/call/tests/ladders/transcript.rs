@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use call::{LegId, Occasion, Output, TargetKind, leg_of};
-use sip::{EndReason, SessionEvent};
+use sip::{EndReason, InDialog, SessionEvent};
 
 use crate::ladder::A;
 
@@ -55,6 +55,10 @@ pub fn write_output(output: &Output) -> String {
             TargetKind::Number(text) | TargetKind::User(text) | TargetKind::Any(text) => {
                 format!("Locate({}, {text})", query.0)
             }
+            TargetKind::Referred(referred) => {
+                let by = if referred.by_caller { "A" } else { "B" };
+                format!("Locate({}, {} for {by})", query.0, referred.to)
+            }
             TargetKind::Redirected(redirected) => {
                 let contacts = redirected.contacts.iter();
                 let contacts = contacts.map(|(contact, q)| format!("{contact};q={q}"));
@@ -95,7 +99,7 @@ pub fn write_output(output: &Output) -> String {
 }
 
 fn write_sip(command: &sip::Command) -> String {
-    use sip::Command::{Answer, Hangup, Invite, Refuse, Reinvite, Ring};
+    use sip::Command::{Answer, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring};
     let leg = |session: &sip::SessionId| name(leg_of(*session).1);
     let headers = |headers: &[sip::Header]| {
         headers
@@ -142,6 +146,29 @@ fn write_sip(command: &sip::Command) -> String {
             )
         }
         Reinvite { session, sdp } => format!("Reinvite({}{})", leg(session), text(sdp)),
+        RespondInDialog {
+            session,
+            request,
+            status,
+            headers: more,
+            ..
+        } => format!(
+            "Respond({}, {}, {status}{})",
+            leg(session),
+            request.0,
+            headers(more)
+        ),
+        Notify {
+            session,
+            refer,
+            status,
+            reason,
+        } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(" {reason}"));
+            format!("Notify({}, {}, {status}{reason})", leg(session), refer.0)
+        }
         Hangup {
             session,
             headers: more,
@@ -158,8 +185,12 @@ fn write_media(command: &media::Command) -> String {
         media::Command::Offer {
             session,
             like: other,
+            both_ways,
             ..
-        } => format!("Offer({}{})", media_name(*session), like(other)),
+        } => {
+            let talk = if *both_ways { ", to talk" } else { "" };
+            format!("Offer({}{}{talk})", media_name(*session), like(other))
+        }
         media::Command::Answer {
             session,
             like: other,
@@ -216,7 +247,10 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             why: EndReason::Bye { .. },
         } => format!("Bye({leg})"),
         SessionEvent::Ended { why } => format!("Ended({leg}, {why:?})"),
-        SessionEvent::Requested { wants, .. } => format!("Requested({leg}, {wants:?})"),
+        SessionEvent::Requested { id, wants, .. } => match wants {
+            InDialog::Refer(refer) => format!("Refer({leg}, {}, {})", id.0, refer.to.uri),
+            wants => format!("Requested({leg}, {}, {wants:?})", id.0),
+        },
         SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
         SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
         SessionEvent::Found { replaced, .. } => format!("Found({leg}, {replaced:?})"),
@@ -226,6 +260,7 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
 fn write_occasion(occasion: &Occasion) -> String {
     match occasion {
         Occasion::StartApp | Occasion::Redirect => format!("{occasion:?}"),
+        Occasion::Transfer { refer_to, .. } => format!("Transfer {refer_to}"),
         Occasion::DialEnded(summary) => {
             let rang = if summary.rang { ", rang" } else { "" };
             let b = summary

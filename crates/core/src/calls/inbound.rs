@@ -16,6 +16,7 @@ use crate::calls::locate::{Asker, is_own_address};
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::permission::Permission;
 use crate::calls::record::{self, Facts};
+use crate::calls::referred::Referrals;
 use crate::calls::task::Task;
 use crate::calls::watch::Watch;
 use crate::calls::{Calls, Inner, caller, script};
@@ -78,6 +79,7 @@ impl Calls {
             }),
             caller: admitted.caller,
             script: admitted.script,
+            transfer: admitted.facts.transfer(),
             allowance: admitted.ticket.as_ref().and_then(|ticket| ticket.allowance),
         };
         let task = Task {
@@ -91,6 +93,7 @@ impl Calls {
             asker: admitted.asker,
             ticket: admitted.ticket,
             on_trunks: OnTrunks::new(admitted.on_trunk),
+            referrals: Referrals::default(),
             watch: Watch::default(),
         };
         let place = self.0.shards.get(usize::from(shard));

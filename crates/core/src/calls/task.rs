@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::{
-    Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId, Notice,
-    Output,
+    Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId,
+    LocateFailure, Notice, Output, QueryId, TargetKind,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -25,6 +25,7 @@ use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
+use crate::calls::referred::Referrals;
 use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
@@ -46,6 +47,7 @@ pub(crate) struct Task {
     pub(crate) asker: Asker,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) on_trunks: OnTrunks,
+    pub(crate) referrals: Referrals,
     pub(crate) watch: Watch,
 }
 
@@ -98,6 +100,7 @@ impl Task {
         }
         self.ticket = None;
         self.on_trunks = OnTrunks::default();
+        self.referrals = Referrals::default();
         self.calls.live.close(self.number);
         while let Some(write) = waiting.write.take() {
             write.await;
@@ -108,6 +111,9 @@ impl Task {
 
     fn tell(&mut self, input: Input) {
         self.watch.came(&self.calls, &input);
+        if let Input::Located { query, .. } = &input {
+            self.referrals.located(*query);
+        }
         match &input {
             Input::Located {
                 outcome: Ok(located),
@@ -187,26 +193,11 @@ impl Task {
                     shown,
                     ..
                 } => {
-                    let calls = Arc::clone(&self.calls);
-                    let asker = Asker {
-                        shown,
-                        ..self.asker.clone()
-                    };
-                    let mut asked = Box::pin(async move {
-                        let now = calls.clock.now().wall;
-                        let outcome = calls.locator.locate(now, &asker, &target).await;
-                        Input::Located { query, outcome }
-                    });
-                    // What is in memory is known at once.
-                    match asked.as_mut().now_or_never() {
-                        Some(located) => waiting.known.push_back(located),
-                        None => {
-                            waiting.answers.spawn_on(asked, &self.calls.runtime);
-                        }
-                    }
+                    self.locate(query, target, shown, waiting);
                 }
                 Output::Notify(notice) => self.notify(&notice, waiting),
                 Output::Record(leg) => {
+                    self.referrals.recorded(&leg);
                     waiting
                         .next
                         .rows
@@ -214,15 +205,53 @@ impl Task {
                     waiting.next.recorded.push(leg.leg);
                 }
                 Output::Cdr(cdr) => {
-                    if let (LegId::A, Some(ticket)) = (cdr.leg.leg, &self.ticket) {
-                        ticket.talked(&self.calls.clock.now(), cdr.duration);
+                    let now = self.calls.clock.now();
+                    let ticket = self.ticket.as_ref();
+                    if let (LegId::A, Some(ticket)) = (cdr.leg.leg, ticket) {
+                        ticket.talked(&now, cdr.duration);
                     }
+                    self.referrals.ended(&now, ticket, &cdr);
                     waiting
                         .next
                         .rows
                         .push(record::final_row(&self.facts, &self.extra, &cdr));
                 }
                 Output::Over => (),
+            }
+        }
+        self.referrals.settle();
+    }
+
+    /// Looks a target up for whom it is called.
+    fn locate(&mut self, query: QueryId, target: TargetKind, shown: String, waiting: &mut Waiting) {
+        let asker = match &target {
+            TargetKind::Referred(referred) => {
+                let now = self.calls.clock.now();
+                let of_call = (&self.asker, self.ticket.as_ref());
+                self.referrals
+                    .ask(&self.calls, &now, of_call, query, referred)
+            }
+            _ => Ok(self.asker.clone()),
+        };
+        let asker = match asker {
+            Ok(asker) => Asker { shown, ..asker },
+            Err(cause) => {
+                let outcome = Err(LocateFailure::Rule(cause));
+                waiting.known.push_back(Input::Located { query, outcome });
+                return;
+            }
+        };
+        let calls = Arc::clone(&self.calls);
+        let mut asked = Box::pin(async move {
+            let now = calls.clock.now().wall;
+            let outcome = calls.locator.locate(now, &asker, &target).await;
+            Input::Located { query, outcome }
+        });
+        // What is in memory is known at once.
+        match asked.as_mut().now_or_never() {
+            Some(located) => waiting.known.push_back(located),
+            None => {
+                waiting.answers.spawn_on(asked, &self.calls.runtime);
             }
         }
     }

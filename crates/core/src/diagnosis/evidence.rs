@@ -4,6 +4,7 @@ use store::{Account, CallFilter, CallRow, Page};
 
 use crate::diagnosis::{Attempt, Cause, Diagnosis, Who};
 use crate::directory::{EndpointView, Key};
+use crate::guard::Blocked;
 use crate::registrar::LiveBinding;
 use crate::{Application, Error};
 
@@ -25,6 +26,8 @@ pub(crate) struct Evidence {
     /// Attempts under the name that the customer asked for when another one was given, and with the account's own id; newest
     /// first.
     pub(crate) misnamed: Vec<Attempt>,
+    /// The sources that tried or asked for it and are blocked at this moment.
+    pub(crate) blocked: Vec<Blocked>,
     /// Newest login first.
     pub(crate) bindings: Vec<LiveBinding>,
     /// Its finished legs, last ended first.
@@ -34,7 +37,7 @@ pub(crate) struct Evidence {
 impl Diagnosis {
     pub(super) async fn evidence(&self, account: &Account, key: &Key) -> Result<Evidence, Error> {
         let view = self.directory.endpoint(account, key).await?;
-        let (endpoint, now) = (&view.endpoint, self.clock.now().wall);
+        let (endpoint, now) = (&view.endpoint, self.clock.now());
         let filter = CallFilter {
             account: account.id,
             endpoint: Some(endpoint.id),
@@ -62,13 +65,20 @@ impl Diagnosis {
         });
         misnamed.sort_by_key(|attempt| std::cmp::Reverse(attempt.at));
         let default = self.directory.default_application(account.id);
+        let attempts = self.attempts.of(&Who::Endpoint(endpoint.id));
+        let mut blocked = self.guard.blocked_from(&now, endpoint.id);
+        for attempt in &attempts {
+            let found = self.guard.blocked(&now, attempt.source.ip());
+            blocked.extend(found.filter(|found| !blocked.contains(found)));
+        }
         Ok(Evidence {
+            blocked,
             application: view.application.clone().or(default),
             has_trunk: account.trunk.is_some(),
             external_callers: account.allow_external_callers,
-            attempts: self.attempts.of(&Who::Endpoint(endpoint.id)),
+            attempts,
             misnamed,
-            bindings: self.location.live_bindings(endpoint.id, now),
+            bindings: self.location.live_bindings(endpoint.id, now.wall),
             calls,
             endpoint: view,
         })

@@ -160,8 +160,11 @@ fn log_in(evidence: &Evidence, answers: &mut Answers) {
             vec![],
         );
     }
+    blocked(evidence, answers);
     let failed = |attempt: &&Attempt| attempt.cause != Cause::Registered;
-    let newest = evidence.attempts.first();
+    // A block is a finding of its own, as long as it lasts.
+    let mut tried = evidence.attempts.iter();
+    let newest = tried.find(|attempt| attempt.cause != Cause::SourceBlocked);
     if let Some(last) = newest.filter(failed)
         && last.cause != Cause::Disabled
     {
@@ -214,6 +217,30 @@ fn log_in(evidence: &Evidence, answers: &mut Answers) {
     answers.or_fine("registered", "The endpoint is logged in.", seen);
 }
 
+/// Sources that are not answered, and came with this endpoint's name.
+fn blocked(evidence: &Evidence, answers: &mut Answers) {
+    if evidence.blocked.is_empty() {
+        return;
+    }
+    let verdict = match evidence.bindings.is_empty() {
+        true => Verdict::Problem,
+        false => Verdict::Note,
+    };
+    let seen = evidence.blocked.iter().map(|blocked| {
+        let until = blocked.until.strftime("%Y-%m-%d %H:%M:%S");
+        format!("{} is not answered until {until}", blocked.source)
+    });
+    let cause = Cause::SourceBlocked;
+    let seen = seen.collect();
+    answers.add(
+        verdict,
+        cause.name(),
+        cause.sentence(),
+        cause.remedy(),
+        seen,
+    );
+}
+
 fn make_calls(evidence: &Evidence, answers: &mut Answers) {
     let endpoint = &evidence.endpoint.endpoint;
     if !endpoint.enabled {
@@ -247,7 +274,9 @@ fn make_calls(evidence: &Evidence, answers: &mut Answers) {
             barred,
         );
     }
-    let newest = evidence.attempts.first();
+    blocked(evidence, answers);
+    let mut tried = evidence.attempts.iter();
+    let newest = tried.find(|it| it.cause != Cause::SourceBlocked);
     if let Some(last) = newest.filter(|it| it.method == "INVITE" && it.cause != Cause::Registered) {
         answers.problem(
             last.cause.name(),

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use store::{Account, Store};
 
 use crate::directory::Key;
-use crate::registrar::{Events, LiveBinding, Location};
-use crate::{Clock, Directory, Error};
+use crate::registrar::{LiveBinding, Location};
+use crate::{Clock, Directory, Error, Guard};
 
 pub use attempts::Attempt;
 pub(crate) use attempts::{Attempts, Who};
@@ -25,7 +25,7 @@ pub use findings::{Finding, Question, Verdict};
 #[derive(Clone, Debug)]
 pub struct Diagnosis {
     pub(crate) attempts: Arc<Attempts>,
-    pub(crate) events: Events,
+    pub(crate) guard: Guard,
     pub(crate) directory: Directory,
     pub(crate) location: Location,
     pub(crate) store: Store,
@@ -44,11 +44,6 @@ pub struct Report {
 }
 
 impl Diagnosis {
-    /// Keeps an attempt that something else refused: a guard that blocks a source, for one.
-    pub fn record(&self, attempt: Attempt) {
-        self.events.record(attempt);
-    }
-
     /// What is known of an endpoint of the account.
     pub async fn of_endpoint(&self, account: &Account, key: &Key) -> Result<Report, Error> {
         let evidence = self.evidence(account, key).await?;

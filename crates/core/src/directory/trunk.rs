@@ -25,6 +25,9 @@ const EXPIRES_RANGE: std::ops::RangeInclusive<u32> = 60..=86_400;
 /// Seconds between two questions whether a trunk is alive when nobody says otherwise, and what may be said beside 0.
 const INTERVAL: u32 = 60;
 const INTERVAL_RANGE: std::ops::RangeInclusive<u32> = 5..=3600;
+/// Networks of which every address is a trunk's own, by the bits that are given. In a wider one there are others too.
+const OWN_V4: u8 = 24;
+const OWN_V6: u8 = 48;
 /// The most calls at a time that may be set.
 const MAX_CALLS: u32 = 100_000;
 
@@ -204,6 +207,14 @@ impl Directory {
             .collect()
     }
 
+    /// Whether a trunk that is on has this address in a network that nobody else is in.
+    pub(crate) fn is_trunks_own_address(&self, address: IpAddr) -> bool {
+        let table = self.trunk_table();
+        let is_enabled = |id| table.by_id.get(id).is_some_and(|trunk| trunk.enabled);
+        let mut found = table.networks.around(address.to_canonical());
+        found.any(|(network, ids)| is_own(network) && ids.iter().any(is_enabled))
+    }
+
     pub(super) fn remember_trunk(&self, trunk: Trunk) -> Arc<Trunk> {
         let trunk = Arc::new(trunk);
         let mut table = self.0.trunks.write();
@@ -274,6 +285,13 @@ fn network(text: &str) -> Option<IpNet> {
     network.ok().map(|network| network.trunc())
 }
 
+fn is_own(network: IpNet) -> bool {
+    match network {
+        IpNet::V4(network) => network.prefix_len() >= OWN_V4,
+        IpNet::V6(network) => network.prefix_len() >= OWN_V6,
+    }
+}
+
 /// Networks by their first address: an address is looked up once for each length that occurs.
 #[derive(Default)]
 struct Networks(BTreeMap<u8, BTreeMap<IpAddr, BTreeSet<Id>>>);
@@ -300,15 +318,18 @@ impl Networks {
     }
 
     fn of(&self, address: IpAddr) -> BTreeSet<Id> {
-        let mut found = BTreeSet::new();
-        for (length, networks) in &self.0 {
-            if let Ok(network) = IpNet::new(address, *length)
-                && let Some(ids) = networks.get(&network.network())
-            {
-                found.extend(ids);
-            }
-        }
-        found
+        self.around(address)
+            .flat_map(|(_, ids)| ids)
+            .copied()
+            .collect()
+    }
+
+    /// The networks that an address is in, and whose they are.
+    fn around(&self, address: IpAddr) -> impl Iterator<Item = (IpNet, &BTreeSet<Id>)> {
+        self.0.iter().filter_map(move |(length, networks)| {
+            let network = IpNet::new(address, *length).ok()?;
+            Some((network, networks.get(&network.network())?))
+        })
     }
 }
 

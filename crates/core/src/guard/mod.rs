@@ -1,7 +1,8 @@
 //! Who is not answered: attackers, by what their address did (hard-case list "brute force", "enumeration", "flood").
 //!
 //! Each source has a score that offences raise and time lowers (`score`), in a bounded table (`table`). Above the limit it
-//! is *silenced*: nothing it sends outside of a dialog gets an answer, but for the phones that are registered from there.
+//! is *silenced*: nothing it sends outside of a dialog gets an answer, but for the phones that are registered from there. The
+//! explainer shows it with the endpoints that it asked for. Trunks' own addresses are never scored.
 //! A name that exists, a name that does not and an endpoint that is disabled count alike, so that silence tells nobody
 //! which is which.
 
@@ -18,10 +19,12 @@ use std::time::Duration;
 use aho_corasick::AhoCorasick;
 use call::Now;
 use ipnet::IpNet;
+use jiff::Timestamp;
 use store::{Block, Id, Store};
 use tokio::sync::mpsc;
 
 use crate::Error;
+use crate::trunks::TrunkPeers;
 
 pub use self::offence::Offence;
 pub(crate) use self::source::network;
@@ -31,6 +34,8 @@ use self::table::Table;
 
 /// Blocks that wait to be written; one that finds no room is not kept over a restart.
 const QUEUE: usize = 256;
+/// Silenced sources that are shown with an endpoint.
+const SHOWN: usize = 16;
 /// Blocks that are read at the start.
 const KEPT: u32 = 10_000;
 
@@ -64,6 +69,15 @@ impl Default for Abuse {
     }
 }
 
+/// A source that gets no answers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Blocked {
+    /// Its address, or the first one of its network.
+    pub(crate) source: IpAddr,
+    /// Until then.
+    pub(crate) until: Timestamp,
+}
+
 /// Keeps the scores; clones share them.
 #[derive(Clone, Debug)]
 pub struct Guard(Arc<Inner>);
@@ -72,6 +86,7 @@ pub struct Guard(Arc<Inner>);
 struct Inner {
     abuse: Abuse,
     scanners: AhoCorasick,
+    peers: TrunkPeers,
     table: Table,
     written: mpsc::Sender<Block>,
 }
@@ -80,6 +95,7 @@ impl Guard {
     /// Makes it from what an earlier process left in the store. The receiver belongs to [`Guard::keep`].
     pub(crate) async fn load(
         abuse: Abuse,
+        peers: TrunkPeers,
         store: &Store,
         now: &Now,
     ) -> Result<(Self, mpsc::Receiver<Block>), Error> {
@@ -98,6 +114,7 @@ impl Guard {
         let guard = Self(Arc::new(Inner {
             abuse,
             scanners,
+            peers,
             table,
             written,
         }));
@@ -110,6 +127,31 @@ impl Guard {
             let source = network(source);
             self.0.table.is_silenced(now, source)
         }
+    }
+
+    /// Notes that a silenced source asked for an endpoint; tells whether it is the first time since it was silenced.
+    pub(crate) fn asked_for(&self, now: &Now, source: IpAddr, endpoint: Id) -> bool {
+        self.0.table.asked_for(now, network(source), endpoint)
+    }
+
+    /// Until when a source gets no answers, if it gets none.
+    pub(crate) fn blocked(&self, now: &Now, source: IpAddr) -> Option<Blocked> {
+        if !self.is_silenced(now, source) {
+            return None;
+        }
+        let source = network(source);
+        let until = self.0.table.silenced_until(now, source)?;
+        Some(Blocked { source, until })
+    }
+
+    /// The silenced sources that asked for an endpoint, at most 16. It looks at all of them: for people, not for phones.
+    pub(crate) fn blocked_from(&self, now: &Now, endpoint: Id) -> Vec<Blocked> {
+        if !self.0.table.has_silenced() {
+            return Vec::new();
+        }
+        let found = self.0.table.silenced_that_asked_for(now, endpoint);
+        let found = found.into_iter().filter(|it| !self.is_exempt(it.source));
+        found.take(SHOWN).collect()
     }
 
     /// Tells whether a User-Agent is a scanner's.
@@ -151,7 +193,7 @@ impl Guard {
 
     /// Notes that a user proved a password from this source.
     pub(crate) fn proved(&self, now: &Now, source: IpAddr, endpoint: Id) {
-        if self.0.abuse.score != 0 && !self.is_exempt(source) {
+        if self.0.abuse.score != 0 && !self.is_in_exempt_network(source) {
             self.0.table.proved(now, network(source), endpoint);
         }
     }
@@ -162,6 +204,10 @@ impl Guard {
     }
 
     fn is_exempt(&self, source: IpAddr) -> bool {
+        self.is_in_exempt_network(source) || self.0.peers.has(source)
+    }
+
+    fn is_in_exempt_network(&self, source: IpAddr) -> bool {
         let source = source.to_canonical();
         self.0
             .abuse

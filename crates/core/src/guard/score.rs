@@ -10,6 +10,8 @@ use super::offence::{Offence, POINT};
 
 /// Users of one source that are remembered: beyond it a source gets no more patience.
 const USERS: usize = 64;
+/// Endpoints that a silenced source is remembered to have asked for.
+const ASKED: usize = 16;
 /// Silences in a row that make the next one longer.
 const STRIKES: u32 = 16;
 
@@ -50,6 +52,8 @@ pub(super) struct Score {
     strikes: u32,
     /// Who proved a password from here: many users behind one address make more mistakes than one.
     users: SmallVec<[Id; 2]>,
+    /// The endpoints that it asked for since it was silenced.
+    asked: Vec<Id>,
 }
 
 impl Score {
@@ -60,6 +64,7 @@ impl Score {
             silenced_until: None,
             strikes: 0,
             users: SmallVec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -101,6 +106,7 @@ impl Score {
         let length = doubled.min(limits.max_silence);
         self.strikes = self.strikes.saturating_add(1).min(STRIKES);
         self.level = 0;
+        self.asked.clear();
         self.silenced_until = Some(now + length);
         Some(Silence {
             length,
@@ -119,7 +125,26 @@ impl Score {
     }
 
     pub(super) fn is_silenced(&self, now: Instant) -> bool {
-        self.silenced_until.is_some_and(|until| now < until)
+        self.silenced_until(now).is_some()
+    }
+
+    /// Until when it is silenced, if it is.
+    pub(super) fn silenced_until(&self, now: Instant) -> Option<Instant> {
+        self.silenced_until.filter(|until| now < *until)
+    }
+
+    /// Notes that it asked for an endpoint while it is silenced; tells whether that is news.
+    pub(super) fn asked_for(&mut self, now: Instant, endpoint: Id) -> bool {
+        let is_news =
+            self.is_silenced(now) && self.asked.len() < ASKED && !self.asked.contains(&endpoint);
+        if is_news {
+            self.asked.push(endpoint);
+        }
+        is_news
+    }
+
+    pub(super) fn has_asked_for(&self, endpoint: Id) -> bool {
+        self.asked.contains(&endpoint)
     }
 
     /// Whether nothing would be lost by forgetting it: it is good again, and was so for as long as its last silence counts.
@@ -147,6 +172,7 @@ impl Score {
         let over = limits.max_silence;
         if self.silenced_until.is_some_and(|until| now >= until + over) {
             self.silenced_until = None;
+            self.asked = Vec::new();
             self.strikes = 0;
         }
     }
@@ -209,6 +235,21 @@ mod tests {
         now += seconds(3600);
         let again = score.note(now, &limits, Offence::Scanner);
         assert_eq!(again.map(|silence| silence.length.as_secs()), Some(60));
+    }
+
+    #[test]
+    fn an_endpoint_is_asked_for_once_in_each_silence_and_not_without_one() {
+        let (limits, start) = (limits(), start());
+        let mut score = Score::new(start);
+        assert!(!score.asked_for(start, 1));
+        score.note(start, &limits, Offence::Scanner);
+        let news: Vec<bool> = [1, 1, 2].map(|id| score.asked_for(start, id)).into();
+        assert_eq!(news, [true, false, true]);
+        assert!((0..100).filter(|id| score.asked_for(start, *id)).count() < ASKED);
+        let later = start + seconds(60);
+        assert!(!score.asked_for(later, 200));
+        score.note(later, &limits, Offence::Scanner);
+        assert!(!score.has_asked_for(1) && score.asked_for(later, 1));
     }
 
     #[test]

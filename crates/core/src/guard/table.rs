@@ -10,6 +10,7 @@ use call::Now;
 use jiff::Timestamp;
 use store::Id;
 
+use super::Blocked;
 use super::offence::Offence;
 use super::score::{Limits, Score, Silence};
 
@@ -47,6 +48,40 @@ impl Table {
         stripe
             .get(&source)
             .is_some_and(|score| score.is_silenced(now.instant))
+    }
+
+    pub(super) fn silenced_until(&self, now: &Now, source: IpAddr) -> Option<Timestamp> {
+        let until = self
+            .stripe(source)
+            .get(&source)?
+            .silenced_until(now.instant)?;
+        Some(at(now, until))
+    }
+
+    pub(super) fn asked_for(&self, now: &Now, source: IpAddr, endpoint: Id) -> bool {
+        let mut stripe = self.stripe(source);
+        stripe
+            .get_mut(&source)
+            .is_some_and(|score| score.asked_for(now.instant, endpoint))
+    }
+
+    /// The silenced sources that asked for an endpoint.
+    pub(super) fn silenced_that_asked_for(&self, now: &Now, endpoint: Id) -> Vec<Blocked> {
+        let mut found = Vec::new();
+        for index in 0..STRIPES {
+            let stripe = self.locked(index);
+            let asked = stripe
+                .iter()
+                .filter(|(_, score)| score.has_asked_for(endpoint));
+            found.extend(asked.filter_map(|(source, score)| {
+                let until = at(now, score.silenced_until(now.instant)?);
+                Some(Blocked {
+                    source: *source,
+                    until,
+                })
+            }));
+        }
+        found
     }
 
     pub(super) fn restore(&self, now: &Now, source: IpAddr, strikes: u32, until: Timestamp) {
@@ -127,6 +162,12 @@ impl Table {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// When an instant to come is by the clock.
+fn at(now: &Now, instant: Instant) -> Timestamp {
+    let left = instant.saturating_duration_since(now.instant);
+    now.wall.saturating_add(left).unwrap_or(now.wall)
 }
 
 #[cfg(test)]

@@ -191,11 +191,7 @@ impl Events {
         user: Option<&str>,
         cause: Cause,
     ) {
-        self.record(Attempt::of(at, request, flow, user, cause));
-    }
-
-    /// Notes an attempt of which something else knows why it failed.
-    pub fn record(&self, attempt: Attempt) {
+        let attempt = Attempt::of(at, request, flow, user, cause);
         self.send(Happening::Attempt(Box::new(attempt)));
     }
 

@@ -141,8 +141,8 @@ impl Keeper {
         self.states.change(trunk.id, |state| {
             state.health = Health::Unknown;
             state.registration = Registration::Unwanted;
-            state.peers.clear();
         });
+        self.states.set_peers(trunk.id, Vec::new());
     }
 
     fn begin(&self, trunk: &Trunk) {
@@ -190,7 +190,7 @@ impl Keeper {
                 .iter()
                 .map(|place| place.flow.remote.ip().to_canonical())
                 .collect();
-            self.states.change(trunk.id, |state| state.peers = peers);
+            self.states.set_peers(trunk.id, peers);
             let wait = self
                 .round(trunk, &places, &mut registering, series, made)
                 .await;

@@ -1,11 +1,12 @@
 //! Trunks at work: which of them takes a number (`route`) and how that is written (`e164`), where they are reached (`reach`,
-//! `dns`, `cooldown`), registering with them and asking whether they are alive (`keep`, `registration`), and what is known
-//! of each (`state`).
+//! `dns`, `cooldown`), registering with them and asking whether they are alive (`keep`, `registration`), what is known of
+//! each (`state`), and which addresses are theirs (`peers`).
 
 pub(crate) mod cooldown;
 mod dns;
 pub(crate) mod e164;
 pub(crate) mod keep;
+mod peers;
 pub(crate) mod reach;
 mod registration;
 pub(crate) mod route;
@@ -17,6 +18,7 @@ use crate::{Dialer, Settings};
 
 pub use dns::Dns;
 
+pub(crate) use peers::TrunkPeers;
 pub(crate) use reach::Reach;
 pub(crate) use registration::retry_after;
 pub(crate) use state::OnTrunk;
@@ -30,9 +32,9 @@ pub(crate) struct Trunks {
 }
 
 impl Trunks {
-    pub(crate) fn new(settings: Arc<Settings>, dialer: Dialer) -> Self {
+    pub(crate) fn new(settings: Arc<Settings>, dialer: Dialer, states: TrunkStates) -> Self {
         Self {
-            states: TrunkStates::default(),
+            states,
             reach: Reach {
                 dns: Dns::new(settings.dns_server),
                 cooldown: cooldown::Cooldown::default(),

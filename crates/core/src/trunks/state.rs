@@ -58,12 +58,20 @@ pub struct TrunkState {
 
 /// The states of all trunks; clones share them. A trunk has an entry once something is known of it.
 #[derive(Clone, Default, Debug)]
-pub struct TrunkStates(Arc<DashMap<Id, TrunkState>>);
+pub struct TrunkStates(Arc<Inner>);
+
+#[derive(Default, Debug)]
+struct Inner {
+    of: DashMap<Id, TrunkState>,
+    /// By how many trunks an address is registered with.
+    peers: DashMap<IpAddr, u32>,
+}
 
 impl TrunkStates {
     /// What is known of a trunk.
     pub fn of(&self, trunk: Id) -> TrunkState {
         self.0
+            .of
             .get(&trunk)
             .map_or_else(TrunkState::default, |state| state.clone())
     }
@@ -71,6 +79,7 @@ impl TrunkStates {
     /// Whether a trunk is known to take no calls.
     pub(crate) fn is_down(&self, trunk: Id) -> bool {
         self.0
+            .of
             .get(&trunk)
             .is_some_and(|state| state.health == Health::Down)
     }
@@ -79,13 +88,29 @@ impl TrunkStates {
     pub(crate) fn is_peer(&self, trunk: Id, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0
+            .of
             .get(&trunk)
             .is_some_and(|state| state.peers.contains(&address))
     }
 
+    /// Whether we register with any trunk at this address.
+    pub(crate) fn is_any_peer(&self, address: IpAddr) -> bool {
+        self.0.peers.contains_key(&address.to_canonical())
+    }
+
+    /// Notes where we register with a trunk, in place of what was known.
+    pub(crate) fn set_peers(&self, trunk: Id, peers: Vec<IpAddr>) {
+        for peer in &peers {
+            *self.0.peers.entry(*peer).or_default() += 1;
+        }
+        let mut before = peers;
+        self.change(trunk, |state| std::mem::swap(&mut state.peers, &mut before));
+        self.0.forget(&before);
+    }
+
     /// Changes what is known of a trunk, and gives what it was before.
     pub(crate) fn change(&self, trunk: Id, change: impl FnOnce(&mut TrunkState)) -> TrunkState {
-        let mut state = self.0.entry(trunk).or_default();
+        let mut state = self.0.of.entry(trunk).or_default();
         let before = state.clone();
         change(&mut state);
         before
@@ -93,12 +118,18 @@ impl TrunkStates {
 
     /// Forgets trunks that are not there any more.
     pub(crate) fn retain(&self, is_there: impl Fn(Id) -> bool) {
-        self.0.retain(|id, state| state.calls > 0 || is_there(*id));
+        self.0.of.retain(|id, state| {
+            let stays = state.calls > 0 || is_there(*id);
+            if !stays {
+                self.0.forget(&state.peers);
+            }
+            stays
+        });
     }
 
     /// Takes one of a trunk's calls; the place is free again when what is given is dropped. `None`: all are taken.
     pub(crate) fn take_call(&self, trunk: Id, most: u32) -> Option<OnTrunk> {
-        let mut state = self.0.entry(trunk).or_default();
+        let mut state = self.0.of.entry(trunk).or_default();
         if most > 0 && state.calls >= most {
             return None;
         }
@@ -107,6 +138,17 @@ impl TrunkStates {
             states: self.clone(),
             trunk,
         })
+    }
+}
+
+impl Inner {
+    fn forget(&self, peers: &[IpAddr]) {
+        for peer in peers {
+            self.peers.remove_if_mut(peer, |_, trunks| {
+                *trunks = trunks.saturating_sub(1);
+                *trunks == 0
+            });
+        }
     }
 }
 
@@ -119,7 +161,7 @@ pub(crate) struct OnTrunk {
 
 impl Drop for OnTrunk {
     fn drop(&mut self) {
-        if let Some(mut state) = self.states.0.get_mut(&self.trunk) {
+        if let Some(mut state) = self.states.0.of.get_mut(&self.trunk) {
             state.calls = state.calls.saturating_sub(1);
         }
     }
@@ -128,6 +170,21 @@ impl Drop for OnTrunk {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_a_peers_as_long_as_any_trunk_is_registered_there() {
+        let states = TrunkStates::default();
+        let [first, second]: [IpAddr; 2] =
+            ["192.0.2.1", "192.0.2.2"].map(|text| text.parse().expect("an address"));
+        states.set_peers(7, vec![first, second]);
+        states.set_peers(8, vec![first]);
+        states.set_peers(7, vec![second]);
+        assert!(states.is_any_peer(first) && states.is_peer(8, first) && !states.is_peer(7, first));
+        states.set_peers(8, vec![]);
+        assert!(!states.is_any_peer(first) && states.is_any_peer(second));
+        states.retain(|_| false);
+        assert!(!states.is_any_peer(second));
+    }
 
     #[test]
     fn a_trunk_has_so_many_places_and_no_more() {
