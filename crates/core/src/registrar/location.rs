@@ -46,7 +46,9 @@ impl fmt::Debug for Told {
 }
 
 /// Is told of an endpoint's phone that has registered over a new flow, by its contact; under the same rules.
-struct Follower(Box<dyn Fn(Id, &str, Flow) + Send + Sync>);
+struct Follower(Box<Follow>);
+
+type Follow = dyn Fn(Id, &str, Flow) + Send + Sync;
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
