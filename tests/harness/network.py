@@ -104,13 +104,18 @@ class Home:
         self.router.run(f"ip address replace {self.outside}/24 dev outside")
         self.router.run(f"ip route replace default via {self.provider}.1")
 
+    def forget_after(self, seconds):
+        """The router forgets a mapping of datagrams that was not used for so long."""
+        for name in ("nf_conntrack_udp_timeout", "nf_conntrack_udp_timeout_stream"):
+            self.router.run(f"sysctl -q net.netfilter.{name}={seconds}")
+
     def end(self):
         self.network.end()
         self.router.end()
 
 
 class Internet(Namespace):
-    """Where the server is, and two homes around it."""
+    """Where the server is, and a home around it for each kind of NAT."""
 
     def __init__(self, *kinds):
         super().__init__()
@@ -122,6 +127,12 @@ class Internet(Namespace):
         except BaseException:
             self.end()
             raise
+
+    def lose(self, percent):
+        """Loses so many of the datagrams between processes in here."""
+        rules = (f"table ip loss {{ chain in {{ type filter hook input priority filter; "
+                 f"meta l4proto udp numgen random mod 100 < {percent} drop; }} ; }}")
+        self.run("nft -f -", input=rules, text=True)
 
     def end(self):
         for home in self.homes:

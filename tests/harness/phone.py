@@ -154,13 +154,13 @@ class Phone:
                                  f"server:\n{self.server.logged()}") from None
         return self.seen(kind)[count - 1]
 
-    def register(self, options=""):
-        """Registers; `options` are further parameters of baresip's account."""
+    def register(self, options="", every=120):
+        """Registers, and again in time for `every` seconds; `options` are further parameters of baresip's account."""
         host, port = self.server.sip_address(self.transport)
         self.command("uanew", f"<sip:{self.username}@{self.domain};transport={self.transport}>"
                               f";auth_user={self.username};auth_pass={self.password}"
                               f";outbound=\"sip:{host}:{port};transport={self.transport}\""
-                              f";regint=120;audio_codecs=pcmu/8000/1,pcma/8000/1{options}")
+                              f";regint={every};audio_codecs=pcmu/8000/1,pcma/8000/1{options}")
         self.wait_for("REGISTER_OK")
         return self
 

@@ -618,7 +618,9 @@ impl World {
                     stats: media::Stats::default(),
                 })
             }
-            media::Command::Unbridge { .. } | media::Command::Bridge { .. } => None,
+            media::Command::Unbridge { .. }
+            | media::Command::Bridge { .. }
+            | media::Command::Near { .. } => None,
             media::Command::Remote { kind, .. } => {
                 state.offer |= kind == OfferOrAnswer::Offer;
                 Some(match fails {
