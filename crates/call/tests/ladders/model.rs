@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use call::{
     Call, Cause, Command, Dial, Document, FetchFailure, Hangup, HangupReason, HangupSource, Input,
     LegId, LocateFailure, Located, Now, Occasion, Output, Place, Redirect, Script, Start, Verb,
-    leg_of,
+    Word, leg_of,
 };
 use jiff::Timestamp;
 use media::{Event as Say, OfferOrAnswer};
@@ -17,8 +17,8 @@ use sip::{EndReason, SessionEvent, Status, Text};
 use uuid::Uuid;
 
 use crate::ladder::{
-    A, answered, application, body, dial, flow, link, media_session, refer, ringing, start,
-    write_event, write_media_event, write_output,
+    A, CALL, SHARD, answered, application, body, dial, flow, link, media_session, other, refer,
+    ringing, start, write_event, write_media_event, write_output,
 };
 
 const RUNS: u64 = 10_000;
@@ -34,7 +34,8 @@ fn whatever_happens_every_leg_leaves_one_record_and_the_call_is_over_once() {
         seen.bridged > RUNS / 10
             && seen.reinvites > RUNS / 20
             && seen.late > RUNS / 20
-            && seen.transfers > RUNS / 20,
+            && seen.transfers > RUNS / 20
+            && seen.linked > RUNS / 100,
         "{seen:?}"
     );
 }
@@ -45,6 +46,7 @@ struct Seen {
     reinvites: u64,
     late: u64,
     transfers: u64,
+    linked: u64,
 }
 
 /// One session as the stack knows it.
@@ -208,7 +210,10 @@ impl World {
                     self.feed(input, seen);
                 }
             }
-            6..=8 => self.far_side_acts(seen),
+            6..=8 => match self.pick(30) {
+                0 => self.other_call_acts(),
+                _ => self.far_side_acts(seen),
+            },
             _ => {
                 let passed = Duration::from_millis(self.pick(3_000));
                 self.at += passed;
@@ -312,7 +317,11 @@ impl World {
             }
             (Side::Up, 4) => {
                 self.requests += 1;
-                (Side::Up, Some(refer(self.requests, "sip:carol@d")))
+                let to = match self.pick(2) {
+                    0 => "sip:carol@d",
+                    _ => "sip:carol@d?Replaces=1%3Bto-tag%3D1%3Bfrom-tag%3D2",
+                };
+                (Side::Up, Some(refer(self.requests, to)))
             }
             (Side::Asked, 1..=5) => (
                 Side::Up,
@@ -457,6 +466,7 @@ impl World {
                 );
                 *self.legs.entry(cdr.leg.uuid).or_default() += 1;
             }
+            Output::Across { from, word, .. } => self.other_call(from, word, seen),
             Output::Over => {
                 self.overs += 1;
                 self.check(self.call.poll_timeout().is_none(), "no timer left");
@@ -466,7 +476,7 @@ impl World {
 
     fn stack(&mut self, command: sip::Command, seen: &mut Seen) {
         use sip::Command::{
-            Answer, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+            Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
         };
         let (Ring { session, .. }
         | Answer { session, .. }
@@ -475,6 +485,7 @@ impl World {
         | Reinvite { session, .. }
         | RespondInDialog { session, .. }
         | Notify { session, .. }
+        | Find { session, .. }
         | Hangup { session, .. }) = &command
         else {
             return self.check(false, "a command that calls do not give");
@@ -523,6 +534,20 @@ impl World {
                 side
             }
             (Some(side), Notify { .. }) => side,
+            (Some(side), Find { .. }) => {
+                let replaced = (self.pick(4) > 0).then(|| sip::Replaced {
+                    session: if self.pick(8) == 0 {
+                        *session
+                    } else {
+                        other(1)
+                    },
+                    early: false,
+                });
+                let request = sip::RequestId(1);
+                let event = SessionEvent::Found { request, replaced };
+                self.elsewhere.push(Input::Leg { leg, event });
+                side
+            }
             (Some(Side::Up), Reinvite { .. }) => Side::Asked,
             // RFC 3261 §14.1: they cross.
             (Some(Side::Asks { offered }), Reinvite { .. }) => {
@@ -577,7 +602,7 @@ impl World {
 
     fn plane(&mut self, command: media::Command) {
         if let media::Command::Bridge { a, b } = command {
-            for session in [a, b] {
+            for session in [a, b].into_iter().filter(is_own) {
                 let leg = leg_of(sip::SessionId(session.0)).1;
                 let open = self
                     .sessions
@@ -598,9 +623,10 @@ impl World {
             like: Some(like), ..
         } = &command
         {
+            let own = is_own(like);
             let like = leg_of(sip::SessionId(like.0)).1;
             self.check(
-                self.sessions.get(&like).is_some_and(|like| !like.closed),
+                !own || self.sessions.get(&like).is_some_and(|like| !like.closed),
                 "a pattern that is open",
             );
         }
@@ -665,6 +691,47 @@ impl World {
                 for_: Duration::from_secs(60),
             }));
         }
+    }
+
+    // ---- another call
+
+    /// What a call says to another one, which answers or does not.
+    fn other_call(&mut self, from: sip::SessionId, word: Word, seen: &mut Seen) {
+        let to = leg_of(from).1;
+        let says = |word| Input::Across {
+            to,
+            from: other(0),
+            word,
+        };
+        match word {
+            Word::Join { replaced } if self.pick(4) > 0 => {
+                self.elsewhere.push(says(Word::Joined { replaced }));
+            }
+            Word::Join { replaced } => {
+                let status = Status(481);
+                let declined = Word::Declined { replaced, status };
+                self.elsewhere.push(says(declined));
+            }
+            Word::Joined { .. } => seen.linked += 1,
+            Word::Offer if self.pick(3) > 0 => self.elsewhere.push(says(Word::Answered)),
+            Word::Offer => self.elsewhere.push(says(Word::Failed(Status(488)))),
+            _ => {}
+        }
+    }
+
+    /// Another call says something of its own accord.
+    fn other_call_acts(&mut self) {
+        let legs: Vec<LegId> = self.sides.keys().copied().collect();
+        let to = legs[self.pick(legs.len() as u64) as usize];
+        let replaced = call::session(SHARD, CALL, to);
+        let word = match self.pick(6) {
+            0 | 1 => Word::Join { replaced },
+            2 | 3 => Word::Offer,
+            4 => Word::Answered,
+            _ => Word::Gone,
+        };
+        let from = other(self.pick(2) as u16);
+        self.elsewhere.push(Input::Across { to, from, word });
     }
 
     // ---- the customer
@@ -752,6 +819,10 @@ impl World {
     fn check(&self, holds: bool, what: &str) {
         assert!(holds, "seed {}: {what}\n{}", self.seed, self.log.join("\n"));
     }
+}
+
+fn is_own(session: &media::SessionId) -> bool {
+    leg_of(sip::SessionId(session.0)).0 == CALL
 }
 
 /// A redirect to two places.
