@@ -368,6 +368,7 @@ impl Call {
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
             SessionEvent::Requested { id, wants, .. } => self.on_request(leg, id, wants),
+            SessionEvent::Moved { remote } => self.ctx.moved(leg, remote.ip()),
             SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. } => {}

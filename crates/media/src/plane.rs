@@ -129,6 +129,14 @@ pub enum Command {
         /// The other leg.
         b: SessionId,
     },
+    /// The leg's signalling comes from another address or port than before: its packets may do so too, and whose come first
+    /// is decided anew.
+    Near {
+        /// The leg.
+        session: SessionId,
+        /// The address.
+        near: IpAddr,
+    },
     /// Ends the relay that this leg is in.
     Unbridge {
         /// The leg.
@@ -310,6 +318,12 @@ impl Plane {
             Command::Unbridge { session } => {
                 if let Some(slot) = self.places.get(&session) {
                     self.unbridge(*slot);
+                }
+            }
+            Command::Near { session, near } => {
+                let slot = self.places.get(&session).copied();
+                if let Some(session) = slot.and_then(|slot| self.slot(slot)) {
+                    session.moved(near);
                 }
             }
             Command::Close { session } => self.close(session),

@@ -1,5 +1,7 @@
 //! What goes to the media plane and comes from it: every session that is opened is closed once.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use media::OfferOrAnswer;
 
@@ -45,6 +47,18 @@ impl Context {
             sdp,
             near,
         });
+    }
+
+    /// The other side's signalling comes from somewhere else, and so may its packets.
+    pub(crate) fn moved(&mut self, id: LegId, near: IpAddr) {
+        let session = self.media_session(id);
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.near = near;
+        if attempt.media == Media::Open {
+            self.media(media::Command::Near { session, near });
+        }
     }
 
     /// Asks the plane for an offer to a leg.

@@ -449,7 +449,8 @@ impl Ladder {
                 session,
                 stats: media::Stats::default(),
             }),
-            (Ask::Bridge { .. } | Ask::Unbridge { .. }, _) | (_, Plane::Waits) => None,
+            (Ask::Bridge { .. } | Ask::Unbridge { .. } | Ask::Near { .. }, _)
+            | (_, Plane::Waits) => None,
             (_, Plane::HasNoPorts) => Some(Say::Unavailable { session }),
             (Ask::Remote { .. }, Plane::Refuses) => Some(Say::Refused {
                 session,

@@ -3,22 +3,23 @@
 //! Whatever they do, every leg leaves one record, the caller's leg is told of once, every media session is closed once,
 //! nothing is sent to a leg that is gone, and the call is over once.
 
+mod others;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use call::{
-    Call, Cause, Command, Dial, Document, FetchFailure, Hangup, HangupReason, HangupSource, Input,
-    LegId, LocateFailure, Located, Now, Occasion, Output, Place, Redirect, Script, Start, Verb,
-    Word, leg_of,
+    Call, Cause, Command, Dial, Document, HangupSource, Input, LegId, Now, Occasion, Output,
+    Script, Start, Verb, leg_of,
 };
 use jiff::Timestamp;
 use media::{Event as Say, OfferOrAnswer};
-use sip::{EndReason, SessionEvent, Status, Text};
+use sip::{EndReason, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::ladder::{
-    A, CALL, SHARD, answered, application, body, dial, flow, link, media_session, other, refer,
-    ringing, start, write_event, write_media_event, write_output,
+    A, CALL, answered, application, body, dial, link, media_session, other, refer, ringing, start,
+    write_event, write_media_event, write_output,
 };
 
 const RUNS: u64 = 10_000;
@@ -644,7 +645,9 @@ impl World {
                     stats: media::Stats::default(),
                 })
             }
-            media::Command::Unbridge { .. } | media::Command::Bridge { .. } => None,
+            media::Command::Unbridge { .. }
+            | media::Command::Bridge { .. }
+            | media::Command::Near { .. } => None,
             media::Command::Remote { kind, .. } => {
                 state.offer |= kind == OfferOrAnswer::Offer;
                 Some(match fails {
@@ -693,124 +696,6 @@ impl World {
         }
     }
 
-    // ---- another call
-
-    /// What a call says to another one, which answers or does not.
-    fn other_call(&mut self, from: sip::SessionId, word: Word, seen: &mut Seen) {
-        let to = leg_of(from).1;
-        let says = |word| Input::Across {
-            to,
-            from: other(0),
-            word,
-        };
-        match word {
-            Word::Join { replaced } if self.pick(4) > 0 => {
-                self.elsewhere.push(says(Word::Joined { replaced }));
-            }
-            Word::Join { replaced } => {
-                let status = Status(481);
-                let declined = Word::Declined { replaced, status };
-                self.elsewhere.push(says(declined));
-            }
-            Word::Joined { .. } => seen.linked += 1,
-            Word::Offer if self.pick(3) > 0 => self.elsewhere.push(says(Word::Answered)),
-            Word::Offer => self.elsewhere.push(says(Word::Failed(Status(488)))),
-            _ => {}
-        }
-    }
-
-    /// Another call says something of its own accord.
-    fn other_call_acts(&mut self) {
-        let legs: Vec<LegId> = self.sides.keys().copied().collect();
-        let to = legs[self.pick(legs.len() as u64) as usize];
-        let replaced = call::session(SHARD, CALL, to);
-        let word = match self.pick(6) {
-            0 | 1 => Word::Join { replaced },
-            2 | 3 => Word::Offer,
-            4 => Word::Answered,
-            _ => Word::Gone,
-        };
-        let from = other(self.pick(2) as u16);
-        self.elsewhere.push(Input::Across { to, from, word });
-    }
-
-    // ---- the customer
-
-    fn document(&mut self) -> Document {
-        let count = self.pick(4);
-        let verbs = (0..count).map(|_| self.verb()).collect();
-        Document { verbs }
-    }
-
-    fn verb(&mut self) -> Verb {
-        match self.pick(8) {
-            0 => {
-                let reason = [None, Some(HangupReason::Busy), Some(HangupReason::Rejected)]
-                    [self.pick(3) as usize];
-                let schedule = (self.pick(2) == 0).then(|| Duration::from_secs(20));
-                Verb::Hangup(Hangup { reason, schedule })
-            }
-            1 => link("more").map_or_else(
-                || Verb::Dial(dial(&[])),
-                |link| Verb::Redirect(Redirect { link }),
-            ),
-            _ => {
-                let users = ["u1", "u2", "u3", "u4"];
-                Verb::Dial(Dial {
-                    timeout: Duration::from_secs(5 + self.pick(20)),
-                    time_limit: Duration::from_secs(10 + self.pick(100)),
-                    action: if self.pick(2) == 0 {
-                        link("action")
-                    } else {
-                        None
-                    },
-                    redirect: self.pick(2) == 0,
-                    callback: if self.pick(2) == 0 {
-                        link("callback")
-                    } else {
-                        None
-                    },
-                    early_media: self.pick(2) == 0,
-                    direct: self.pick(10) == 0,
-                    ..dial(&users[..self.pick(5) as usize])
-                })
-            }
-        }
-    }
-
-    fn failure(&mut self) -> FetchFailure {
-        use FetchFailure::{BadMethod, BadUrl, BadXml, Unreachable};
-        [Unreachable, BadXml, BadUrl, BadMethod][self.pick(4) as usize]
-    }
-
-    fn located(&mut self) -> Result<Located, LocateFailure> {
-        if self.pick(6) == 0 {
-            return Err(LocateFailure::NotRegistered);
-        }
-        let destination = |host: u8| sip::Destination {
-            flow: flow(host),
-            uri: Text::from_static("sip:b@h"),
-            route: Vec::new(),
-        };
-        let flows = self.pick(3) as u8;
-        let place = |host: u8| Place {
-            destination: destination(host),
-            others: (0..flows).map(|n| destination(host + 10 * n)).collect(),
-            near: flow(host).remote.ip(),
-            to_value: Text::from_static("<sip:b@d>"),
-            contact_user: Text::from_static("c"),
-            rank: u16::from(host / 2),
-            trusted: host.is_multiple_of(2),
-            over: host.is_multiple_of(3).then(|| Box::new(over_trunk())),
-        };
-        let destinations = (0..self.pick(4) as u8).map(|n| place(20 + n)).collect();
-        Ok(Located {
-            destinations,
-            endpoint: None,
-            shows_as: "sip:b@d".to_owned(),
-        })
-    }
-
     fn pick(&mut self, below: u64) -> u64 {
         next(&mut self.random) % below
     }
@@ -841,12 +726,4 @@ fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state >> 11
-}
-
-fn over_trunk() -> call::OverTrunk {
-    call::OverTrunk {
-        trunk: Some(1),
-        shown: None,
-        effort: sip::Effort::default(),
-    }
 }

@@ -24,6 +24,7 @@ pub fn media_session(command: &media::Command) -> Option<media::SessionId> {
         | media::Command::Remote { session, .. }
         | media::Command::Answer { session, .. }
         | media::Command::Unbridge { session }
+        | media::Command::Near { session, .. }
         | media::Command::Close { session } => Some(*session),
         media::Command::Bridge { .. } => None,
     }
@@ -240,6 +241,7 @@ fn write_media(command: &media::Command) -> String {
             format!("Bridge({}, {})", media_name(*a), media_name(*b))
         }
         media::Command::Unbridge { session } => format!("Unbridge({})", media_name(*session)),
+        media::Command::Near { session, near } => format!("Near({}, {near})", media_name(*session)),
         media::Command::Close { session } => format!("Close({})", media_name(*session)),
     }
 }
@@ -289,6 +291,7 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             let replaced = replaced.map_or("none".to_owned(), |found| session(found.session));
             format!("Found({leg}, {replaced})")
         }
+        SessionEvent::Moved { remote } => format!("Moved({leg}, {remote})"),
     }
 }
 

@@ -286,7 +286,9 @@ impl Task {
                 session,
                 stats: media::Stats::default(),
             },
-            media::Command::Bridge { .. } | media::Command::Unbridge { .. } => return,
+            media::Command::Bridge { .. }
+            | media::Command::Unbridge { .. }
+            | media::Command::Near { .. } => return,
         };
         waiting.known.push_back(Input::Media(failed));
     }

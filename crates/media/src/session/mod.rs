@@ -231,6 +231,16 @@ impl Session {
         self.rtcp.aim(audio.rtcp, self.near);
     }
 
+    /// The phone is seen somewhere else.
+    pub(crate) fn moved(&mut self, near: IpAddr) {
+        self.near = Some(near);
+        self.rtp.let_go();
+        self.rtcp.let_go();
+        if let Some(audio) = self.in_force().cloned() {
+            self.follow(&audio);
+        }
+    }
+
     /// The description that the other leg's offer or answer is made from: the newest of this side.
     pub(crate) fn newest(&self) -> Option<&Audio> {
         match &self.exchange {
