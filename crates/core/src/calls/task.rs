@@ -165,15 +165,20 @@ impl Task {
                     let (_, leg) = call::leg_of(session);
                     waiting.known.push_back(Input::LegRefused(leg));
                 }
+                Output::Across { to, from, word } => {
+                    let account = self.facts.account_id;
+                    let answer = self.calls.across(account, to, from, word);
+                    waiting.known.extend(answer);
+                }
                 Output::Sip(command) => {
+                    // A dialog that Replaces means is known to the shard that made its tag.
+                    let shard = match &command {
+                        sip::Command::Find { replaces, .. } => replaces.shard(),
+                        _ => None,
+                    };
+                    let shard = shard.unwrap_or(self.shard);
                     // A shard that is gone takes its sessions along.
-                    if self
-                        .calls
-                        .signalling
-                        .deliver(self.shard, command)
-                        .await
-                        .is_err()
-                    {
+                    if self.calls.signalling.deliver(shard, command).await.is_err() {
                         tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
                     }
                 }
