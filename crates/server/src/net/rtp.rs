@@ -20,7 +20,13 @@ const LEAST_REST: Duration = Duration::from_millis(200);
 const DRAINED: usize = 64;
 
 /// Pairs that stay open after their calls, at most: 2 kB of the kernel's memory each.
-const KEPT: usize = 2_048;
+const KEPT: usize = 4_096;
+
+/// One descriptor in so many may be kept open for calls to come; a pair has two.
+const SHARE_OF_DESCRIPTORS: usize = 8;
+
+/// How long a pair rests that stays open: nothing waits in it for the next call.
+const OPEN_REST: Duration = Duration::from_secs(1);
 
 /// The ports that calls may use.
 #[derive(Debug)]
@@ -30,8 +36,10 @@ pub struct RtpPorts {
     free: VecDeque<u16>,
     /// The even ports of pairs that rest, and until when; the first is the next to be free.
     resting: VecDeque<(Instant, u16)>,
-    /// Open pairs of finished calls, and until when they rest; the first is the next to be used. At most [`KEPT`].
+    /// Open pairs of finished calls, and until when they rest; the first is the next to be used.
     kept: VecDeque<(Instant, Pair)>,
+    /// As many are kept.
+    most_kept: usize,
 }
 
 /// Two bound sockets; dropping them without [`RtpPorts::close`] loses their numbers.
@@ -61,6 +69,10 @@ impl RtpPorts {
     /// Takes the pairs that lie wholly in `range`. Sockets are bound to `address` when this machine has it, else (the address
     /// of a router that passes everything on) to all addresses.
     pub fn new(address: IpAddr, range: PortRange) -> Self {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let descriptors = descriptors.map_or(usize::MAX, |most| {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        });
         let has_address = UdpSocket::bind(SocketAddr::new(address, 0)).is_ok();
         let bind = match address {
             _ if has_address => address,
@@ -75,6 +87,7 @@ impl RtpPorts {
             free: pairs.collect(),
             resting: VecDeque::new(),
             kept: VecDeque::new(),
+            most_kept: KEPT.min(descriptors / SHARE_OF_DESCRIPTORS / 2),
         }
     }
 
@@ -85,10 +98,9 @@ impl RtpPorts {
             return Ok(pair);
         }
         self.first_free().or_else(|_| {
-            let hurry = now + (REST - LEAST_REST);
-            self.wake(hurry);
-            self.first_free()
-                .or_else(|_| self.rested(hurry).ok_or(Exhausted))
+            self.wake(now + (REST - LEAST_REST));
+            let rested = |ports: &mut Self| ports.rested(now + (OPEN_REST - LEAST_REST));
+            self.first_free().or_else(|_| rested(self).ok_or(Exhausted))
         })
     }
 
@@ -124,11 +136,10 @@ impl RtpPorts {
 
     /// Lets a pair rest, open or not.
     pub fn close(&mut self, now: Instant, pair: Pair) {
-        let until = now + REST;
-        if self.kept.len() < KEPT && pair.sockets().into_iter().all(shut) {
-            self.kept.push_back((until, pair));
+        if self.kept.len() < self.most_kept && pair.sockets().into_iter().all(shut) {
+            self.kept.push_back((now + OPEN_REST, pair));
         } else {
-            self.resting.push_back((until, pair.number));
+            self.resting.push_back((now + REST, pair.number));
         }
     }
 
@@ -216,9 +227,9 @@ mod tests {
         let mut ports = RtpPorts::new(LOOPBACK, range);
         let first = ports.open(start).unwrap();
         ports.close(start, first);
-        let second = ports.open(start + REST / 2).unwrap();
+        let second = ports.open(start + OPEN_REST / 2).unwrap();
         assert_eq!(second.number, range.first + 2);
-        assert_eq!(ports.open(start + REST).unwrap().number, range.first);
+        assert_eq!(ports.open(start + OPEN_REST).unwrap().number, range.first);
     }
 
     #[test]

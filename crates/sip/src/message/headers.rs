@@ -1,21 +1,28 @@
 //! The headers of a message in the order of the wire: RFC 3261 §7.3.
 
-use smallvec::SmallVec;
-
 use crate::Text;
 use crate::message::grammar::{List, slice};
 use crate::message::header::{
     CSeq, Contacts, Header, HeaderError, Malformed, Name, NameAddr, Via, contact, number,
 };
 
-/// Headers in the order of the wire. Up to 24 need no allocation.
+/// Room that the first header makes: most messages have no more.
+const ROOM: usize = 16;
+
+/// Headers in the order of the wire. They lie outside of the message, which is moved from one queue to the next.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-pub struct Headers(SmallVec<[Header; 24]>);
+pub struct Headers(Vec<Header>);
 
 impl Headers {
     /// Makes an empty list.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    fn make_room(&mut self) {
+        if self.0.capacity() == 0 {
+            self.0.reserve(ROOM);
+        }
     }
 
     /// Gives the value of the first header of that name.
@@ -46,6 +53,7 @@ impl Headers {
 
     /// Adds a header at the end.
     pub fn push(&mut self, name: Name, value: impl Into<Text>) {
+        self.make_room();
         self.0.push(Header {
             name,
             value: value.into(),
@@ -54,6 +62,7 @@ impl Headers {
 
     /// Adds a header before all others: our Via (RFC 3261 §18.1.1).
     pub fn push_front(&mut self, name: Name, value: impl Into<Text>) {
+        self.make_room();
         self.0.insert(
             0,
             Header {
