@@ -31,6 +31,10 @@ const BATCH: usize = 1000;
 const CHECKPOINT: &str = "8000";
 /// How long one transaction takes in more jobs.
 const BATCH_TIME: Duration = Duration::from_millis(3);
+/// A batch of so many shows that there is much to write; then the next one waits for company.
+const BUSY: usize = 4;
+/// As long. A commit costs more than all that one call writes.
+const COMPANY: Duration = Duration::from_millis(2);
 
 static MEMORY_STORES: AtomicU64 = AtomicU64::new(0);
 
@@ -308,11 +312,14 @@ async fn write_batches(
     options: SqliteConnectOptions,
     mut jobs: mpsc::Receiver<Job>,
 ) {
-    let mut closing = None;
+    let (mut closing, mut busy) = (None, false);
     while closing.is_none() {
         let Some(first) = jobs.recv().await else {
             break;
         };
+        if std::mem::take(&mut busy) {
+            tokio::time::sleep(COMPANY).await;
+        }
         let mut batch = Batch::default();
         let outcome = batch.run(&mut connection, first, &mut jobs).await;
         if let Err(error) = &outcome {
@@ -323,6 +330,7 @@ async fn write_batches(
                 Err(error) => tracing::error!(%error, "the database does not open"),
             }
         }
+        busy = batch.count >= BUSY;
         closing = batch.closing.take();
         batch.tell_all(outcome.err().map(|error| error.to_string()));
     }
@@ -350,6 +358,8 @@ struct Batch {
     /// Who waits for COMMIT only, and why even a commit does not carry what he asked for.
     done: Vec<(Completion, Option<String>)>,
     closing: Option<oneshot::Sender<()>>,
+    /// Jobs in it.
+    count: usize,
 }
 
 impl Batch {
@@ -377,9 +387,8 @@ impl Batch {
             }
         };
         let until = tokio::time::Instant::now() + BATCH_TIME;
-        let mut count = 0;
         while let Some(job) = next.take() {
-            count += 1;
+            self.count += 1;
             match job {
                 Job::Calls { put, tell } => {
                     self.calls.take(put);
@@ -400,7 +409,7 @@ impl Batch {
                     break;
                 }
             }
-            if count < BATCH && tokio::time::Instant::now() < until {
+            if self.count < BATCH && tokio::time::Instant::now() < until {
                 next = jobs.try_recv().ok();
             }
         }
