@@ -1,5 +1,6 @@
 //! The digest check of a plain REGISTER, in place; whatever it does not prove is left to the whole check.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use call::Now;
@@ -29,6 +30,16 @@ impl Authenticator {
             .salt
             .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         Some(self.0.nonces.mint(seconds(now), source, &host.realm, salt))
+    }
+
+    /// Whether a nonce is one that we gave to this source lately; what is proved with it was not looked at.
+    pub(crate) fn is_fresh(&self, now: &Now, flow: Flow, nonce: &str, realm: &str) -> bool {
+        // Whether nonces are bound to their source is a matter of the domain, which was not looked for.
+        let sources = [flow.remote.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let mut found = sources
+            .iter()
+            .map(|source| self.0.nonces.check(seconds(now), nonce, *source, realm));
+        found.any(|validity| matches!(validity, Validity::Fresh(_)))
     }
 
     /// Who made this proof with a nonce that is fresh; nothing when that is not plainly so. An unknown user costs the same
