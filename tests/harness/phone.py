@@ -1,5 +1,6 @@
 """`Phone`: a headless baresip, driven over its control connection (netstrings of JSON)."""
 
+import contextlib
 import itertools
 import json
 import pathlib
@@ -13,7 +14,7 @@ from . import audio, wait
 
 CONFIG = """\
 poll_method epoll
-sip_listen 127.0.0.1:{sip}
+sip_listen {address}:{sip}
 sip_trans_def {transport}
 call_local_timeout 120
 call_max_calls 4
@@ -27,7 +28,7 @@ rtp_tos 184
 rtp_ports {rtp}-{rtp_end}
 rtcp_mux no
 jitter_buffer_delay 0-0
-net_interface 127.0.0.1
+net_interface {address}
 module_path {modules}
 module g711.so
 module aufile.so
@@ -68,12 +69,13 @@ def modules_folder():
 
 
 class Phone:
-    """One baresip with one account; sends the tone `hz` while in a call and records what it hears."""
+    """One baresip with one account; sends the tone `hz` while in a call and records what it hears. It is in the network
+    `home` (`network.Home`), or beside the server."""
 
     _rtp = 20000
 
-    def __init__(self, server, username, password, hz, transport="udp", domain=None):
-        self.server, self.username, self.password = server, username, password
+    def __init__(self, server, username, password, hz, transport="udp", domain=None, home=None):
+        self.server, self.username, self.password, self.home = server, username, password, home
         self.hz, self.transport = hz, transport
         self.domain = domain or server.domain
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="offhook-phone-"))
@@ -87,14 +89,16 @@ class Phone:
         control, sip = free_port(), free_port()
         Phone._rtp += 40
         (self.folder / "config").write_text(CONFIG.format(
-            sip=sip, transport=self.transport, dir=self.folder, rtp=Phone._rtp, rtp_end=Phone._rtp + 38,
+            address=self.home.address if self.home else "127.0.0.1", sip=sip, transport=self.transport, dir=self.folder, rtp=Phone._rtp, rtp_end=Phone._rtp + 38,
             control=control, modules=modules_folder()))
         (self.folder / "accounts").write_text("")
         (self.folder / "contacts").write_text("")
         self._output = open(self.folder / "output.log", "w")
-        self.process = subprocess.Popen(["baresip", "-f", str(self.folder)], stdin=subprocess.PIPE,
-                                        stdout=self._output, stderr=subprocess.STDOUT)
-        self._socket = wait.until(lambda: self._connect(control), "baresip's control port")
+        command = ["baresip", "-f", str(self.folder)]
+        self.process = subprocess.Popen(self.home.network.command(*command) if self.home else command,
+                                        stdin=subprocess.PIPE, stdout=self._output, stderr=subprocess.STDOUT)
+        with self.home.network.inside() if self.home else contextlib.nullcontext():
+            self._socket = wait.until(lambda: self._connect(control), "baresip's control port")
         threading.Thread(target=self._read, daemon=True).start()
         return self
 
@@ -150,12 +154,13 @@ class Phone:
                                  f"server:\n{self.server.logged()}") from None
         return self.seen(kind)[count - 1]
 
-    def register(self):
+    def register(self, options="", every=120):
+        """Registers, and again in time for `every` seconds; `options` are further parameters of baresip's account."""
         host, port = self.server.sip_address(self.transport)
         self.command("uanew", f"<sip:{self.username}@{self.domain};transport={self.transport}>"
                               f";auth_user={self.username};auth_pass={self.password}"
                               f";outbound=\"sip:{host}:{port};transport={self.transport}\""
-                              f";regint=120;audio_codecs=pcmu/8000/1,pcma/8000/1")
+                              f";regint={every};audio_codecs=pcmu/8000/1,pcma/8000/1{options}")
         self.wait_for("REGISTER_OK")
         return self
 
@@ -168,12 +173,14 @@ class Phone:
     def hang_up(self):
         self.command("hangup")
 
-    def hears(self, hz, seconds):
-        """Asserts that `hz` was heard for `seconds` without a gap over 60 ms (a re-INVITE begins a new recording)."""
+    def hears(self, hz, seconds, times=1):
+        """Asserts that `hz` was heard for `seconds` without a gap over 60 ms in so many recordings (each call and each
+        re-INVITE begins one)."""
         recordings = sorted(self.folder.glob("dump-*-dec.wav"))
         assert recordings, f"{self.username} recorded nothing:\n{self.output()}"
         runs = [audio.tone_run(*audio.read(r), hz) for r in recordings]
-        assert max(runs) >= seconds, f"{self.username} heard {hz} Hz for {runs} s, wanted {seconds} s"
+        long = [run for run in runs if run >= seconds]
+        assert len(long) >= times, f"{self.username} heard {hz} Hz for {runs} s, wanted {times} x {seconds} s"
 
     def stop(self):
         if self.process.poll() is None:

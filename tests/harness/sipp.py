@@ -8,7 +8,7 @@ SCENARIOS = pathlib.Path(__file__).resolve().parents[1] / "sipp"
 
 
 class Sipp:
-    def __init__(self, server, scenario, port, username, password, called="nobody", transport="u1", timeout=20):
+    def __init__(self, server, scenario, port, username, password, called="nobody", transport="u1", timeout=20, options=()):
         self.folder = tempfile.TemporaryDirectory(prefix="offhook-sipp-")
         host, sip_port = server.sip_address("udp" if transport.startswith("u") else "tcp")
         self.server = server
@@ -19,7 +19,7 @@ class Sipp:
              "-mi", "127.0.0.1", "-p", str(port), "-t", transport, "-m", "1", "-au", username, "-ap", password,
              "-s", called, "-key", "user", username, "-key", "domain", server.domain,
              "-timeout", str(timeout), "-timeout_error", "-nostdin", "-trace_err", "-trace_msg",
-             "-error_file", f"{self.folder.name}/errors.log", "-message_file", f"{self.folder.name}/messages.log"],
+             "-error_file", f"{self.folder.name}/errors.log", "-message_file", f"{self.folder.name}/messages.log", *options],
             cwd=self.folder.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def finish(self):

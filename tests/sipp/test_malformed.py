@@ -37,6 +37,8 @@ CASES = {
     "s09_no_from": (without("From"), 400),
     "s10_no_to": (without("To"), 400),
     "s11_no_max_forwards_is_served": (without("Max-Forwards"), 200),
+    "s12_an_invite_that_has_come_too_far":
+        (lambda w: good(w).replace("OPTIONS", "INVITE").replace("Max-Forwards: 70", "Max-Forwards: 0"), 483),
     "s13_cseq_method_differs": (changed("CSeq: 7 OPTIONS", "CSeq: 7 INVITE"), 400),
     "s14_cseq_above_2_31": (changed("CSeq: 7 ", "CSeq: 36893488147419103232 "), 400),
     "s15_negative_content_length": (changed("Content-Length: 0", "Content-Length: -1"), 400),
@@ -61,6 +63,10 @@ CASES = {
     "s31_latin_1_in_a_display_name":
         (lambda w: good(w).replace("\n", "\r\n").encode().replace(b"From: <", b"From: \"J\xf6rg\" <"), (200, 400)),
     "s32_unknown_require": (changed("Max-Forwards", "Require: nothingSupportsThis\nMax-Forwards"), 420),
+    "s33_unknown_proxy_require": (changed("Max-Forwards", "Proxy-Require: nothingSupportsThis\nMax-Forwards"), 420),
+    "s34_unknown_authorization_scheme":
+        (lambda w: good(w).replace("OPTIONS", "REGISTER").replace("Max-Forwards", "Authorization: NoOneKnows x=y\nMax-Forwards"),
+         401),
     "s35_three_hundred_via":
         (lambda w: good(w).replace("Max-Forwards", "Via: SIP/2.0/UDP 10.1.2.3;branch=z9hG4bKx\n" * 300 + "Max-Forwards", 1),
          (200, 400, 513)),
@@ -75,6 +81,8 @@ CASES = {
         (lambda w: "SIP/2.0 4294967301 better not break the receiver\n" + good(w).split("\n", 1)[1], None),
     "s45_a_via_with_port_99999":
         (lambda w: good(w).replace(f"127.0.0.1:{w.port};branch", "127.0.0.1:99999;branch", 1), (400, None)),
+    "s39_a_to_tag_without_a_dialog":
+        (lambda w: w.request("INVITE", f"sip:{w.server.domain}", "probe", w.server.domain, to="<sip:a@b>;tag=nothing"), 481),
     "s40_a_bye_for_no_dialog":
         (lambda w: w.request("BYE", f"sip:{w.server.domain}", "probe", w.server.domain, to="<sip:a@b>;tag=nothing"), 481),
     "s41_a_cancel_for_no_transaction": (lambda w: good(w).replace("OPTIONS", "CANCEL"), 481),

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: builds the fuzz targets with optimization and debug assertions, and runs them one after the other.
+//! `cargo xtask fuzz`: builds the fuzz targets with optimization and debug assertions, and runs them two at a time.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,6 +16,9 @@ pub struct Arguments {
     /// Where the pseudo-random numbers begin; another seed, other inputs
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Targets that run at the same time
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
 }
 
 /// Runs the loop.
@@ -26,6 +29,7 @@ pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
         .args(&arguments.targets)
         .args(["--seconds", &arguments.seconds.to_string()])
         .args(["--seed", &arguments.seed.to_string()])
+        .args(["--threads", &arguments.threads.to_string()])
         .status()?;
     ensure!(status.success(), "a fuzz target found something");
     Ok(())

@@ -61,6 +61,13 @@ pub enum Occasion {
     StartApp,
     /// A Redirect verb.
     Redirect,
+    /// A side of the call sent REFER: the transfer URL.
+    Transfer {
+        /// Where to: URI of the Refer-To.
+        refer_to: String,
+        /// Whether the caller transfers.
+        by_caller: bool,
+    },
     /// A Dial is over: its action URL.
     DialEnded(DialSummary),
     /// Something happened to a leg that a Dial made: its callback URL.

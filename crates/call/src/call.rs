@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sip::{SessionEvent, Status};
+use sip::{EndReason, InDialog, RequestId, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{AuthUser, Fetch, FetchFailure, FetchId, Notice};
+use crate::across::Word;
 use crate::cdr::{Cause, Cdr, HangupSource};
 use crate::command::Command;
 use crate::context::{Context, Heard, Timer};
@@ -39,6 +40,8 @@ pub struct Start {
     pub script: Script,
     /// How long the caller may talk at most, by a limit of its account.
     pub allowance: Option<Duration>,
+    /// Asked what to do when a side of the call sends REFER.
+    pub transfer: Option<Link>,
 }
 
 impl fmt::Debug for Start {
@@ -102,6 +105,15 @@ pub enum Script {
         /// Told of the end.
         hangup: Option<Link>,
     },
+    /// Takes the place of a session of another call (RFC 3891 §3).
+    Replace {
+        /// The session.
+        replaced: sip::SessionId,
+        /// How long the two may talk.
+        time_limit: Duration,
+        /// Told of the end.
+        hangup: Option<Link>,
+    },
     /// Refuses the caller, with a record.
     Refused {
         /// What the record says.
@@ -147,6 +159,15 @@ pub enum Input {
     },
     /// The row of this leg is on disk.
     Recorded(LegId),
+    /// Another call says something.
+    Across {
+        /// The leg that it says it to.
+        to: LegId,
+        /// Its leg.
+        from: sip::SessionId,
+        /// What it says.
+        word: Word,
+    },
     /// Somebody wants something of the call.
     Command(Command),
     /// The time of [`Call::poll_timeout`] has come.
@@ -176,6 +197,15 @@ pub enum Output {
         caller: Option<EndpointId>,
         /// The caller ID that the target is to see, if it may.
         shown: String,
+    },
+    /// Something for another call.
+    Across {
+        /// The session that it is about there.
+        to: sip::SessionId,
+        /// Our session.
+        from: sip::SessionId,
+        /// What is said.
+        word: Word,
     },
     /// Tell the customer's server.
     Notify(Notice),
@@ -211,14 +241,17 @@ impl Call {
             caller,
             script,
             allowance,
+            transfer,
         } = start;
         let hangup = match &script {
             Script::Application { hangup, .. }
             | Script::Document { hangup, .. }
+            | Script::Replace { hangup, .. }
             | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
         ctx.allowance = allowance;
+        ctx.transfer = transfer;
         let (reading, end) = Reading::start(&mut ctx, script);
         let mut call = Self { ctx, reading };
         call.end_with(end);
@@ -242,6 +275,7 @@ impl Call {
             Input::Located { query, outcome } => {
                 self.tell_script(Event::Located { query, outcome })
             }
+            Input::Across { to, from, word } => self.on_word(to, from, word),
             Input::Recorded(LegId::A) => self.ctx.release(),
             Input::Recorded(_) => {}
             Input::Command(Command::HangUp { cause, source }) => {
@@ -268,7 +302,35 @@ impl Call {
         self.ctx.is_over()
     }
 
+    fn on_word(&mut self, to: LegId, from: sip::SessionId, word: Word) {
+        match (word, self.ctx.distant(from)) {
+            (Word::Join { replaced }, _) => match self.reading.join(&mut self.ctx, to, from) {
+                Ok(end) => self.end_with(end),
+                Err(status) => self.ctx.say(from, to, Word::Declined { replaced, status }),
+            },
+            (word @ (Word::Joined { .. } | Word::Declined { .. }), _) => {
+                if self.reading.awaits(&word) {
+                    self.tell_script(Event::Across { from, word });
+                } else if matches!(word, Word::Joined { .. }) {
+                    self.ctx.say(from, to, Word::Gone);
+                }
+            }
+            (Word::Gone, Some(distant)) => {
+                let why = EndReason::Bye { reason: None };
+                self.on_leg(distant, SessionEvent::Ended { why });
+            }
+            (word, Some(distant)) => self.ctx.heard_across(distant, &word),
+            (Word::Offer, None) => self.ctx.say(from, to, Word::Gone),
+            (_, None) => {}
+        }
+    }
+
     fn on_leg(&mut self, leg: LegId, event: SessionEvent) {
+        if let SessionEvent::Found { replaced, .. } = event {
+            // Who asked may have left: whom it leaves still waits for the answer.
+            self.tell_script(Event::Found(replaced));
+            return;
+        }
         if leg == LegId::A && self.ctx.wire(leg) == Wire::Gone {
             // A refusal may still wait for the caller's row; a session that is gone gets none.
             if matches!(
@@ -288,8 +350,13 @@ impl Call {
                     Some(Status::REQUEST_TERMINATED),
                 );
             }
-            SessionEvent::Ended { why } if leg == LegId::A => {
-                self.caller_left(End::of_session(&why, HangupSource::Caller), None);
+            SessionEvent::Ended { why } if self.reading.is_transferred_by(leg) => {
+                let end = End::of_session(&why, party(leg));
+                let end = self.reading.transferor_left(&mut self.ctx, end);
+                self.end_with(end);
+            }
+            SessionEvent::Ended { why } if leg == self.ctx.served() => {
+                self.caller_left(End::of_session(&why, party(leg)), None);
             }
             SessionEvent::Failed { status, .. } if leg == LegId::A => {
                 self.caller_left(
@@ -300,11 +367,11 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
-            SessionEvent::Requested { id, wants, .. } => self.ctx.asked(leg, id, &wants),
+            SessionEvent::Requested { id, wants, .. } => self.on_request(leg, id, wants),
+            SessionEvent::Moved { remote } => self.ctx.moved(leg, remote.ip()),
             SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
-            | SessionEvent::Notified { .. }
-            | SessionEvent::Found { .. } => {}
+            | SessionEvent::Notified { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {
@@ -314,6 +381,21 @@ impl Call {
                 }
             }
             event => self.tell_script(Event::Leg { leg, event }),
+        }
+    }
+
+    /// A request inside a leg's dialog.
+    fn on_request(&mut self, leg: LegId, request: RequestId, wants: InDialog) {
+        match wants {
+            InDialog::Refer(refer) => {
+                if let Err(status) = self.reading.refer(&mut self.ctx, leg, request, *refer) {
+                    self.ctx.respond(leg, request, status);
+                }
+            }
+            InDialog::Info | InDialog::Message => self.ctx.respond(leg, request, Status::OK),
+            InDialog::Offer { .. } => {
+                self.ctx.respond(leg, request, Status::NOT_ACCEPTABLE_HERE);
+            }
         }
     }
 
@@ -353,6 +435,7 @@ impl Call {
             match timer {
                 Timer::Verb => self.tell_script(Event::Deadline),
                 Timer::Turn => self.tell_script(Event::Turn),
+                Timer::TimeLimit => self.tell_script(Event::TimeLimit),
                 Timer::Schedule => self.hang_up(Hangup::scheduled()),
                 Timer::Recorded => {
                     self.hang_up(End::with_status(
@@ -381,20 +464,29 @@ impl Call {
         }
     }
 
-    /// The wire itself ended the caller's leg.
+    /// The wire itself ended the leg of the caller, or of who took its place.
     fn caller_left(&mut self, end: End, status: Option<Status>) {
-        self.ctx
-            .attempt_gone(LegId::A, status.map(|status| status.0));
+        let served = self.ctx.served();
+        self.ctx.attempt_gone(served, status.map(|status| status.0));
         self.hang_up(end);
     }
 
-    /// Ends the call: first the legs that it made, then the caller's.
+    /// Ends the call: first the legs that it made, then the caller's or that of who took its place.
     fn hang_up(&mut self, end: End) {
         self.reading.stop(&mut self.ctx, end);
         self.ctx.clear_timer(Timer::Verb);
         self.ctx.clear_timer(Timer::Turn);
+        self.ctx.clear_timer(Timer::TimeLimit);
         self.ctx.clear_timer(Timer::Schedule);
         self.ctx.clear_timer(Timer::Allowance);
-        self.ctx.end_leg(LegId::A, end);
+        self.ctx.end_leg(self.ctx.served_leg(), end);
+    }
+}
+
+/// Who sits at the far end of a leg.
+fn party(leg: LegId) -> HangupSource {
+    match leg {
+        LegId::A => HangupSource::Caller,
+        _ => HangupSource::Callee,
     }
 }

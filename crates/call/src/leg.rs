@@ -16,7 +16,7 @@ use crate::verb::Link;
 pub struct CallNumber(pub u64);
 
 /// The number of one attempt on the wire within its call; 0 is the caller's leg.
-#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct LegId(pub u16);
 
 impl LegId {
@@ -129,6 +129,7 @@ impl End {
     /// What an unanswered caller is refused with.
     pub(crate) fn refusal(&self) -> Status {
         let status = match self.status {
+            Some(status) if matches!(self.source, HangupSource::Platform) => status,
             // What one hop says to the next is not for the caller; RFC 3261 §16.7 step 6 keeps a 503 to itself too.
             Some(300..=399 | 408 | 420 | 421 | 422 | 481 | 487 | 491 | 494) => 480,
             Some(401 | 407) => 403,
@@ -197,6 +198,16 @@ pub(crate) struct Attempt {
     pub(crate) near: IpAddr,
     /// Questions to the plane that are not answered yet.
     pub(crate) asked: Asked,
+    /// Whose leg it is, when it is another call's.
+    pub(crate) distant: Option<Distant>,
+}
+
+/// A leg of another call that talks with one of ours.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Distant {
+    pub(crate) session: sip::SessionId,
+    /// Our leg.
+    pub(crate) near: LegId,
 }
 
 /// How many questions of each kind the plane has not answered yet; only the last answer of a kind counts.

@@ -11,6 +11,7 @@
 //! - [`Output::Over`] comes once, last, after the legs are gone and their media is closed.
 
 mod about;
+mod across;
 mod address;
 mod bridge;
 mod call;
@@ -19,17 +20,19 @@ mod command;
 mod context;
 mod leg;
 mod script;
+mod transfer;
 mod verb;
 
 pub use about::{
     About, AuthKind, AuthUser, CallStatus, DialAction, DialLeg, DialStatus, DialSummary, Direction,
     Fetch, FetchFailure, FetchId, Notice, Occasion,
 };
+pub use across::Word;
 pub use call::{Call, Caller, Input, Now, Output, Script, Start};
 pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;
 pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
 pub use verb::{
     Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, OverTrunk,
-    Place, QueryId, Redirect, Redirected, Shown, Target, TargetKind, Verb,
+    Place, QueryId, Redirect, Redirected, Referred, Shown, Target, TargetKind, Verb,
 };

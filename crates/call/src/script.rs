@@ -2,18 +2,26 @@
 
 use std::collections::VecDeque;
 
+use sip::{Method, Refer, RequestId, SessionId, Status};
+
 use crate::about::{FetchFailure, FetchId, Occasion};
+use crate::across::Word;
 use crate::call::Script;
 use crate::cdr::{Cause, HangupSource};
-use crate::context::Context;
-use crate::leg::End;
-use crate::verb::{Document, Event, Link, Running, Step, Verb, too_many_documents};
+use crate::context::{Context, Survivor, Timer};
+use crate::leg::{End, LegId};
+use crate::transfer::{self, Stand, Transfer, Way};
+use crate::verb::{
+    Dialing, Document, Event, Link, Referral, Running, Step, Verb, too_many_documents,
+};
 
 /// A script that runs.
 #[derive(Debug)]
 pub(crate) struct Reading {
     state: State,
     rest: VecDeque<Verb>,
+    /// What a REFER of one of the two that talk has begun.
+    transfer: Option<Box<Transfer>>,
 }
 
 #[derive(Debug)]
@@ -23,6 +31,8 @@ enum State {
         fetch: FetchId,
         fallback: Option<Link>,
     },
+    /// A transfer URL is asked, and the transferor has left.
+    Transferred { fetch: FetchId },
     /// A verb runs.
     Running(Running),
     /// Nothing more will be done.
@@ -35,6 +45,7 @@ impl Reading {
         let mut reading = Self {
             state: State::Over,
             rest: VecDeque::new(),
+            transfer: None,
         };
         let end = match script {
             Script::Application {
@@ -53,6 +64,15 @@ impl Reading {
                 ..
             } => Some(unanswerable(FetchFailure::Unreachable)),
             Script::Document { document, .. } => reading.read(ctx, document),
+            Script::Replace {
+                replaced,
+                time_limit,
+                ..
+            } => {
+                let dialing = Dialing::replace(ctx, replaced, time_limit);
+                reading.state = State::Running(Running::Dial(Box::new(dialing)));
+                None
+            }
             Script::Refused { cause, status, .. } => {
                 Some(End::with_status(cause, HangupSource::Platform, status))
             }
@@ -61,6 +81,17 @@ impl Reading {
     }
 
     pub(crate) fn on_event(&mut self, ctx: &mut Context, event: Event) -> Option<End> {
+        if let Some(transfer) = &mut self.transfer {
+            if transfer.concerns(&event) {
+                let stand = transfer.on_event(ctx, event);
+                return self.transferred(ctx, stand);
+            }
+            if transfer.is_ended_by(&event) {
+                let end = End::with_status(Cause::Canceled, HangupSource::Platform, 487);
+                transfer.stop(ctx, end);
+                self.transferred(ctx, Stand::Failed(end));
+            }
+        }
         match (&mut self.state, event) {
             (State::Running(running), event) => {
                 let step = running.on_event(ctx, event);
@@ -77,13 +108,194 @@ impl Reading {
                 (Err(_), Some(link)) => self.ask(ctx, link, None),
                 (Err(failure), None) => Some(unanswerable(failure)),
             },
+            (
+                State::Transferred { fetch },
+                Event::Fetched {
+                    fetch: answered,
+                    outcome,
+                },
+            ) if *fetch == answered => match outcome {
+                Ok(document) => self.read(ctx, document),
+                Err(failure) => Some(transfer::unanswerable(failure)),
+            },
             _ => None,
         }
+    }
+
+    /// Carries out a REFER, or tells how it is refused.
+    pub(crate) fn refer(
+        &mut self,
+        ctx: &mut Context,
+        by: LegId,
+        id: RequestId,
+        refer: Refer,
+    ) -> Result<(), Status> {
+        if refer.to.method != Method::Invite {
+            return Err(Status::NOT_IMPLEMENTED);
+        }
+        if self.transfer.is_some() || ctx.is_held() {
+            return Err(Status::REQUEST_PENDING);
+        }
+        // Who talks with nobody has nobody to transfer.
+        let talks_with = ctx.peer_of(by).filter(|peer| !ctx.is_distant(*peer));
+        let (State::Running(Running::Dial(dialing)), Some(survivor)) = (&self.state, talks_with)
+        else {
+            return Err(Status::DECLINE);
+        };
+        self.transfer = Transfer::start(ctx, dialing, by, survivor, (id, refer)).map(Box::new);
+        Ok(())
+    }
+
+    /// Lets a leg of another call talk in the place of one of ours, or tells why not.
+    pub(crate) fn join(
+        &mut self,
+        ctx: &mut Context,
+        by: LegId,
+        other: SessionId,
+    ) -> Result<Option<End>, Status> {
+        if self.transfer.is_some() || ctx.is_held() {
+            return Err(Status::REQUEST_PENDING);
+        }
+        let State::Running(Running::Dial(dialing)) = &mut self.state else {
+            return Err(Status::CALL_DOES_NOT_EXIST);
+        };
+        let replaced = ctx.session(by);
+        let Some(near) = ctx.peer_of(by) else {
+            if !dialing.rings_at(by) {
+                return Err(Status::CALL_DOES_NOT_EXIST);
+            }
+            let near = ctx.served();
+            let distant = ctx.open_distant(other, near);
+            let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
+            ctx.say(other, near, Word::Joined { replaced });
+            let step = dialing.picked_up(ctx, distant);
+            return Ok(self.follow(ctx, step));
+        };
+        if ctx.is_distant(near) || ctx.is_distant(by) {
+            return Err(Status::REQUEST_PENDING);
+        }
+        let distant = ctx.open_distant(other, near);
+        let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
+        ctx.say(other, near, Word::Joined { replaced });
+        let heir = (by == ctx.served()).then(|| ctx.survivor(near));
+        let referral = Referral {
+            survivor: heir.flatten(),
+            referred_by: None,
+            before: None,
+            on_trial: true,
+        };
+        let dialing = dialing.linked(ctx, Box::new(referral), near, distant);
+        let (leg, end) = (ctx.leg_of(by), transfer::by_choice(by));
+        self.take_over(ctx, Box::new(dialing), end);
+        ctx.end_leg(leg, end);
+        Ok(None)
+    }
+
+    /// Tells whether an answer of another call is awaited.
+    pub(crate) fn awaits(&self, word: &Word) -> bool {
+        let (Word::Joined { replaced } | Word::Declined { replaced, .. }) = word else {
+            return false;
+        };
+        let running = match &self.state {
+            State::Running(Running::Dial(dialing)) => dialing.awaits(*replaced),
+            _ => false,
+        };
+        let transfer = self.transfer.as_ref();
+        running || transfer.is_some_and(|transfer| transfer.awaits(*replaced))
+    }
+
+    pub(crate) fn is_transferred_by(&self, leg: LegId) -> bool {
+        self.transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.by() == leg)
+    }
+
+    /// The transferor leaves before the transfer is over: who is left waits for it.
+    pub(crate) fn transferor_left(&mut self, ctx: &mut Context, end: End) -> Option<End> {
+        let transfer = self.transfer.take()?;
+        let by = transfer.by();
+        let leg = ctx.leg_of(by);
+        ctx.attempt_gone(by, None);
+        match transfer.way {
+            Way::Dialing(dialing) => self.take_over(ctx, dialing, end),
+            Way::Asking { fetch, survivor } => {
+                self.leave(ctx, survivor, end);
+                self.state = State::Transferred { fetch };
+            }
+        }
+        ctx.end_leg(leg, end);
+        None
+    }
+
+    /// A transfer has come to something.
+    fn transferred(&mut self, ctx: &mut Context, stand: Stand) -> Option<End> {
+        if matches!(stand, Stand::Open) {
+            return None;
+        }
+        let transfer = self.transfer.take()?;
+        let (by, end) = (transfer.by(), transfer.end());
+        let leg = ctx.leg_of(by);
+        match stand {
+            Stand::Open => None,
+            Stand::Failed(end) => {
+                transfer.failed(ctx, end);
+                None
+            }
+            Stand::Joined => {
+                transfer.succeeded(ctx);
+                if let Way::Dialing(dialing) = transfer.way {
+                    self.take_over(ctx, dialing, end);
+                }
+                ctx.end_leg(leg, end);
+                None
+            }
+            Stand::Told(document) => {
+                transfer.succeeded(ctx);
+                if let Way::Asking { survivor, .. } = transfer.way {
+                    self.leave(ctx, survivor, end);
+                }
+                ctx.end_leg(leg, end);
+                self.read(ctx, document)
+            }
+        }
+    }
+
+    /// The Dial of a transfer takes the place of the one that brought the transferor.
+    fn take_over(&mut self, ctx: &mut Context, mut dialing: Box<Dialing>, end: End) {
+        if let State::Running(Running::Dial(other)) =
+            std::mem::replace(&mut self.state, State::Over)
+            && dialing.take_place_of(ctx, *other, end)
+        {
+            // What the caller's document says goes with the caller.
+            self.rest.clear();
+        }
+        self.state = State::Running(Running::Dial(dialing));
+    }
+
+    /// The Dial that brought the transferor is over; who is left gets another document.
+    fn leave(&mut self, ctx: &mut Context, survivor: Option<Box<Survivor>>, end: End) {
+        if let State::Running(Running::Dial(mut dialing)) =
+            std::mem::replace(&mut self.state, State::Over)
+        {
+            match survivor {
+                Some(survivor) => {
+                    ctx.serve(survivor);
+                    self.rest.clear();
+                    dialing.leave(ctx, end);
+                }
+                None => dialing.stop(ctx, end),
+            }
+        }
+        ctx.clear_timer(Timer::TimeLimit);
+        ctx.disconnect();
     }
 
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
         self.rest.clear();
+        if let Some(mut transfer) = self.transfer.take() {
+            transfer.stop(ctx, end);
+        }
         if let State::Running(mut running) = std::mem::replace(&mut self.state, State::Over) {
             running.stop(ctx, end);
         }

@@ -43,6 +43,22 @@ impl Signalling {
             .map_err(|_| Closed)
     }
 
+    /// Tells all shards that a phone with a call has come over another flow. A shard that is too busy to hear of it goes on
+    /// where the phone was, until its own next request.
+    pub(crate) fn follow(&self, call_id: &str, contact: &str, flow: Flow) {
+        for inbox in &self.shards {
+            let (call_id, contact) = (call_id.into(), contact.into());
+            let command = sip::Command::Follow {
+                call_id,
+                contact,
+                flow,
+            };
+            if inbox.try_send(sip::Input::Command(command)).is_err() {
+                tracing::warn!("a call does not follow its phone");
+            }
+        }
+    }
+
     /// Gives a shard's stack a command and waits for room: for what must not be lost, such as the end of a leg.
     pub async fn deliver(&self, shard: u8, command: sip::Command) -> Result<(), Closed> {
         let inbox = self.shards.get(usize::from(shard)).ok_or(Closed)?;

@@ -124,6 +124,14 @@ impl Core {
             let packages = packages.clone();
             move |endpoint| packages.bindings_changed(endpoint)
         });
+        location.followed_by({
+            let (packages, signalling) = (packages.clone(), signalling.clone());
+            move |endpoint, contact, flow| {
+                for call_id in packages.call_ids(endpoint) {
+                    signalling.follow(&call_id, contact, flow);
+                }
+            }
+        });
         let calls = Calls::new(Parts {
             settings: Arc::clone(&settings),
             directory: directory.clone(),

@@ -99,6 +99,8 @@ pub enum Command {
         session: SessionId,
         /// The leg whose remote description gives codecs, order and direction; none: PCMU, PCMA and telephone-event.
         like: Option<SessionId>,
+        /// Whether media is to flow both ways, although the pattern holds.
+        both_ways: bool,
         /// The address that the leg's signalling comes from.
         near: Option<IpAddr>,
     },
@@ -126,6 +128,14 @@ pub enum Command {
         a: SessionId,
         /// The other leg.
         b: SessionId,
+    },
+    /// The leg's signalling comes from another address or port than before: its packets may do so too, and whose come first
+    /// is decided anew.
+    Near {
+        /// The leg.
+        session: SessionId,
+        /// The address.
+        near: IpAddr,
     },
     /// Ends the relay that this leg is in.
     Unbridge {
@@ -287,10 +297,11 @@ impl Plane {
             Command::Offer {
                 session,
                 like,
+                both_ways,
                 near,
             } => {
                 if let Some(slot) = self.enter(now, session, near) {
-                    self.make(slot, Making::Offer { like });
+                    self.make(slot, Making::Offer { like, both_ways });
                 }
             }
             Command::Remote {
@@ -307,6 +318,12 @@ impl Plane {
             Command::Unbridge { session } => {
                 if let Some(slot) = self.places.get(&session) {
                     self.unbridge(*slot);
+                }
+            }
+            Command::Near { session, near } => {
+                let slot = self.places.get(&session).copied();
+                if let Some(session) = slot.and_then(|slot| self.slot(slot)) {
+                    session.moved(near);
                 }
             }
             Command::Close { session } => self.close(session),
@@ -434,7 +451,7 @@ impl Plane {
     /// Makes a description of ours, or leaves that until the ports are there.
     fn make(&mut self, slot: usize, making: Making) {
         let address = self.config.address;
-        let (Making::Offer { like } | Making::Answer { like }) = making;
+        let (Making::Offer { like, .. } | Making::Answer { like }) = making;
         let like = like
             .and_then(|like| self.session(like))
             .and_then(Session::newest)
@@ -448,9 +465,9 @@ impl Plane {
             return;
         }
         let made = match making {
-            Making::Offer { .. } => Ok(Event::Offered {
+            Making::Offer { both_ways, .. } => Ok(Event::Offered {
                 session: id,
-                sdp: session.offer(address, like.as_ref()),
+                sdp: session.offer(address, like.as_ref(), both_ways),
             }),
             Making::Answer { .. } => session
                 .answer(address, like.as_ref())

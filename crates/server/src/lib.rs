@@ -9,6 +9,7 @@ pub mod config;
 pub mod data;
 pub mod dev;
 pub mod http;
+pub mod log;
 pub mod media;
 pub mod net;
 pub mod ready;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use offhook::config::{Config, Layers};
 use offhook::data::{self, Data};
+use offhook::log::Log;
 use offhook::run::Server;
 use offhook::{account, dev};
 use offhook_core::directory::{NewAccount, Page};
@@ -208,13 +209,17 @@ fn run(command: &Command) -> anyhow::Result<()> {
     match command {
         Command::Dev { overrides, json } => {
             let config = overrides.load(overrides.dev_presets())?;
-            start_log(&config)?;
-            runtime()?.block_on(dev(&config, *json))
+            let log = start_log(&config)?;
+            let ended = runtime()?.block_on(dev(&config, *json));
+            log.flush();
+            ended
         }
         Command::Serve { overrides } => {
             let config = overrides.load(Vec::new())?;
-            start_log(&config)?;
-            runtime()?.block_on(serve(&config))
+            let log = start_log(&config)?;
+            let ended = runtime()?.block_on(serve(&config));
+            log.flush();
+            ended
         }
         Command::Account {
             command:
@@ -310,10 +315,11 @@ fn log_filter(config: &Config) -> anyhow::Result<EnvFilter> {
 }
 
 /// Logs to standard error, panics of all threads and tasks included.
-fn start_log(config: &Config) -> anyhow::Result<()> {
+fn start_log(config: &Config) -> anyhow::Result<Log> {
+    let log = Log::to(std::io::stderr())?;
     tracing_subscriber::fmt()
         .with_env_filter(log_filter(config)?)
-        .with_writer(std::io::stderr)
+        .with_writer(log.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     std::panic::set_hook(Box::new(|panic| {
@@ -321,7 +327,7 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         let thread = std::thread::current();
         tracing::error!(thread = thread.name().unwrap_or_default(), %backtrace, "panic: {panic}");
     }));
-    Ok(())
+    Ok(log)
 }
 
 /// Writes to standard output; a reader that has gone is no error.

@@ -391,6 +391,7 @@ mod tests {
         let Event::Offered { sdp, .. } = ask(Command::Offer {
             session: B,
             like: Some(A),
+            both_ways: false,
             near,
         }) else {
             panic!()

@@ -321,7 +321,11 @@ impl Shard {
         // The core starts tasks; they belong on the main runtime and not on this thread's.
         let _main = self.main.enter();
         match event {
-            Event::Request { request, flow, .. } => self.request(request, flow),
+            Event::Request {
+                request,
+                flow,
+                replaces,
+            } => self.request(request, flow, replaces),
             Event::Rejected { flow, status, why } => {
                 add(&self.counters.rejected, 1);
                 let now = self.clock.now();
@@ -343,12 +347,13 @@ impl Shard {
         }
     }
 
-    fn request(&mut self, request: sip::Request, flow: Flow) {
+    fn request(&mut self, request: sip::Request, flow: Flow, replaces: Option<sip::Replaced>) {
         let now = self.clock.now();
         // Cheap: a message is slices of one buffer.
         let keeps = !matches!(request.method, Method::Register | Method::Options);
         let kept = keeps.then(|| request.clone());
-        let command = match self.core.uas.request(&now, self.number, request, flow) {
+        let uas = &self.core.uas;
+        let command = match uas.request(&now, self.number, request, flow, replaces) {
             Decision::Reply(response) => Command::Reply { flow, response },
             Decision::Hold(id) => match kept {
                 Some(request) => Command::Hold { id, request, flow },

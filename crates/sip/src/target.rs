@@ -392,6 +392,21 @@ fn in_order(mut records: Vec<Srv>, rng: &mut impl RngCore) -> Vec<Srv> {
     ordered
 }
 
+/// The address to send datagrams to for a Contact: the port that it says when it names the host that its request came
+/// from, else where the request came from, which is what leads through a NAT (RFC 3581 §4, RFC 5626 §5.3).
+pub fn datagram_target(contact: &Uri, source: SocketAddr) -> SocketAddr {
+    let host = contact.host.trim_start_matches('[').trim_end_matches(']');
+    let plain = contact
+        .param("transport")
+        .is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
+    match host.parse::<IpAddr>() {
+        Ok(address) if plain && address.to_canonical() == source.ip().to_canonical() => {
+            SocketAddr::new(source.ip(), contact.port.unwrap_or(5060))
+        }
+        _ => source,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rand_chacha::ChaCha12Rng;

@@ -1,14 +1,14 @@
 //! Stream connections: which of them have sessions (RFC 5626 §4.2), and STUN beside SIP on datagrams (RFC 5626 §4.4.2).
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sip::{
-    Command, Config, Event, Flow, FlowId, Input, Message, Output, SessionId, Stack, Status,
-    Transport,
+    Command, Config, Event, Flow, FlowId, Input, Message, Output, SessionEvent, SessionId, Stack,
+    Status, Text, Transport,
 };
 
 const SESSION: SessionId = SessionId(7);
@@ -29,6 +29,8 @@ struct World {
     sent: Vec<(Flow, Bytes)>,
     /// `+` and `-` with the number of a connection.
     kept: Vec<String>,
+    /// Where the session was said to have moved to.
+    moved: Vec<SocketAddr>,
 }
 
 impl World {
@@ -39,6 +41,7 @@ impl World {
             now: Instant::now(),
             sent: Vec::new(),
             kept: Vec::new(),
+            moved: Vec::new(),
         }
     }
 
@@ -60,6 +63,10 @@ impl World {
                         }),
                     );
                 }
+                Output::Event(Event::Session {
+                    event: SessionEvent::Moved { remote },
+                    ..
+                }) => self.moved.push(remote),
                 Output::Event(_) => {}
                 Output::Handoff { .. } => panic!("there is one shard"),
             }
@@ -67,10 +74,14 @@ impl World {
     }
 
     fn get(&mut self, flow: Flow, method: &str, cseq: u32, to_tag: &str) {
+        let transport = match flow.transport {
+            Transport::Udp => "",
+            _ => ";transport=tcp",
+        };
         let bytes = format!(
             "{method} sip:us@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.9;branch=z9hG4bK{method}{cseq}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:a@example.com>;tag=1\r\nTo: <sip:us@example.com>{to_tag}\r\nCall-ID: c\r\n\
-             CSeq: {cseq} {method}\r\nContact: <sip:a@192.0.2.9;transport=tcp>\r\nContent-Length: 0\r\n\r\n"
+             CSeq: {cseq} {method}\r\nContact: <sip:a@192.0.2.9{transport}>\r\nContent-Length: 0\r\n\r\n"
         );
         self.handle(Input::Received {
             flow,
@@ -102,7 +113,7 @@ fn a_connection_is_kept_from_its_first_session_to_its_last() {
     }));
     let tag = world.tag();
     world.get(flow(Transport::Tcp, 5), "ACK", 1, &tag);
-    world.now += std::time::Duration::from_secs(40);
+    world.now += Duration::from_secs(40);
     world.handle(Input::Tick);
     assert_eq!(world.kept, ["+5", "-5"]);
 }
@@ -123,6 +134,91 @@ fn a_session_that_moves_to_another_connection_keeps_that_one() {
     assert_eq!(world.kept, ["+5", "+6", "-5"]);
     world.get(flow(Transport::Tcp, 6), "BYE", 3, &tag);
     assert_eq!(world.kept, ["+5", "+6", "-5", "-6"]);
+}
+
+fn follow(world: &mut World, call_id: &'static str, contact: &'static str, flow: Flow) {
+    let (call_id, contact) = (Text::from_static(call_id), Text::from_static(contact));
+    world.handle(Input::Command(Command::Follow {
+        call_id,
+        contact,
+        flow,
+    }));
+}
+
+/// Where the BYE of a session goes that ends.
+fn goes_to(world: &mut World) -> Flow {
+    world.handle(Input::Command(Command::Hangup {
+        session: SESSION,
+        headers: Vec::new(),
+    }));
+    let (flow, bytes) = world.sent.last().expect("a BYE");
+    assert!(bytes.starts_with(b"BYE "), "{bytes:?}");
+    *flow
+}
+
+#[test]
+fn t17_a_session_whose_connection_died_goes_on_where_its_phone_registers_again() {
+    let mut world = World::new();
+    let (old, new) = (flow(Transport::Tcp, 5), flow(Transport::Tcp, 6));
+    established(&mut world, old);
+    world.handle(Input::FlowClosed(old.id));
+    // Another phone, or another call: nothing moves.
+    follow(&mut world, "c", "sip:b@192.0.2.9;transport=tcp", new);
+    follow(&mut world, "d", "sip:a@192.0.2.9;transport=tcp", new);
+    assert_eq!(world.moved, []);
+    world.now += Duration::from_secs(31);
+    world.handle(Input::Tick);
+    follow(&mut world, "c", "sip:a@192.0.2.9;transport=TCP", new);
+    assert_eq!(world.moved, [new.remote]);
+    assert_eq!(world.kept, ["+5", "+6", "-5"]);
+    // What waited for the phone to come back does not end the call any longer.
+    world.now += Duration::from_secs(60);
+    world.handle(Input::Tick);
+    assert_eq!(goes_to(&mut world), new);
+}
+
+#[test]
+fn a_target_refresh_in_datagrams_moves_a_session_and_nothing_else_does() {
+    let mut world = World::new();
+    let near = flow(Transport::Udp, 0);
+    let tag = established(&mut world, near);
+    let far = Flow {
+        remote: "203.0.113.7:40001".parse().unwrap(),
+        ..near
+    };
+    world.get(far, "INFO", 2, &tag);
+    assert_eq!(world.moved, []);
+    // RFC 3261 §12.2.2; the Contact names another host than the source: the phone is behind a NAT.
+    world.get(far, "INVITE", 3, &tag);
+    assert_eq!(world.moved, [far.remote]);
+    assert_eq!(goes_to(&mut world), far);
+}
+
+#[test]
+fn a_phone_without_nat_is_answered_where_its_contact_says() {
+    let mut world = World::new();
+    let near = flow(Transport::Udp, 0);
+    let tag = established(&mut world, near);
+    let other_port = Flow {
+        remote: "192.0.2.9:40001".parse().unwrap(),
+        ..near
+    };
+    world.get(other_port, "INVITE", 2, &tag);
+    assert_eq!(world.moved, []);
+    assert_eq!(goes_to(&mut world), near);
+}
+
+/// An answered and acknowledged call; our tag.
+fn established(world: &mut World, flow: Flow) -> String {
+    world.get(flow, "INVITE", 1, "");
+    world.handle(Input::Command(Command::Answer {
+        session: SESSION,
+        sdp: Some(Bytes::from_static(b"v=0\r\n")),
+        headers: Vec::new(),
+    }));
+    let tag = world.tag();
+    world.get(flow, "ACK", 1, &tag);
+    tag
 }
 
 #[test]

@@ -586,6 +586,7 @@ impl Run {
             | SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
             | SessionEvent::Notified { .. }
+            | SessionEvent::Moved { .. }
             | SessionEvent::Found { .. } => {}
         }
     }

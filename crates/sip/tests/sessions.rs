@@ -637,6 +637,7 @@ fn a_browser_that_comes_back_on_another_connection_keeps_its_call() {
         0.000 * Answered
         0.000 < closed
         10.000 < OPTIONS sip:us@192.0.2.1
+        10.000 * Moved 198.51.100.9:40000
         10.000 > 200 (5 OPTIONS)
         100.000 < closed
         132.000 * Ended TransportLost",

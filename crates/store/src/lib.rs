@@ -35,7 +35,7 @@ pub use domain::{Domain, DomainFilter, DomainKind};
 pub use endpoint::{Endpoint, EndpointFilter, Permissions, Ring};
 pub use engine::{Completion, Config, Durability, Store};
 pub use error::{Error, Result};
-pub use journal::{Outcome, Ticket, Watcher};
+pub use journal::{Entry, Outcome, Ticket, Watcher, examine};
 pub use limit::{Limit, LimitOwner};
 pub use login::EndpointLogin;
 pub use number::{Number, NumberFilter};

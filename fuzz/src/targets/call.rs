@@ -57,6 +57,7 @@ fn start() -> Start {
             anonymous: false,
         },
         allowance: None,
+        transfer: None,
         script: Script::Application {
             answer: link("https://app.example/answer"),
             fallback: link("https://app.example/fallback"),

@@ -6,10 +6,14 @@ mod digest;
 mod document;
 mod framing;
 mod headers;
+mod journal;
 mod message;
 mod plane;
+mod proxy;
 mod sdp;
 mod stack;
+mod stun;
+mod subscription;
 mod uri;
 
 /// A target.
@@ -56,8 +60,24 @@ pub const ALL: &[Target] = &[
         run: document::run,
     },
     Target {
+        name: "stun",
+        run: stun::run,
+    },
+    Target {
+        name: "proxy",
+        run: proxy::run,
+    },
+    Target {
+        name: "journal",
+        run: journal::run,
+    },
+    Target {
         name: "stack",
         run: stack::run,
+    },
+    Target {
+        name: "subscription",
+        run: subscription::run,
     },
     Target {
         name: "plane",

@@ -100,6 +100,7 @@ impl Rig {
         self.command(Command::Offer {
             session: SessionId(session),
             like: None,
+            both_ways: false,
             near: None,
         })
     }

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Context, Timer};
 use crate::about::Direction;
+use crate::across::Word;
 use crate::call::Output;
 use crate::cdr::Cause;
 use crate::leg::{Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire};
@@ -70,12 +71,23 @@ impl Context {
                 described,
                 near,
                 asked: Asked::default(),
+                distant: None,
             },
         );
     }
 
+    /// Tells the leg of an attempt.
+    pub(crate) fn leg_of(&self, id: LegId) -> LegId {
+        self.attempts.get(&id).map_or(id, |attempt| attempt.leg)
+    }
+
     pub(crate) fn leg_uuid(&self, leg: LegId) -> Option<Uuid> {
         self.legs.get(&leg).map(|leg| leg.record.uuid)
+    }
+
+    /// Who is called by a leg, as its record shows it.
+    pub(crate) fn shown_to(&self, leg: LegId) -> Option<&str> {
+        self.legs.get(&leg).map(|leg| leg.record.to.as_str())
     }
 
     pub(crate) fn leg_endpoint(&self, leg: LegId) -> Option<EndpointId> {
@@ -130,6 +142,10 @@ impl Context {
         if id == LegId::A {
             self.unanswer();
         }
+        if self.is_distant(id) {
+            self.drop_attempt(id, &end);
+            return;
+        }
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
         };
@@ -161,7 +177,7 @@ impl Context {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
-        let leg = attempt.leg;
+        let (leg, distant) = (attempt.leg, attempt.distant);
         let wire = std::mem::replace(&mut attempt.wire, Wire::Gone);
         let headers = reason(end);
         match wire {
@@ -181,6 +197,7 @@ impl Context {
                 self.outputs
                     .push_back(Output::Sip(sip::Command::Hangup { session, headers }));
             }
+            Wire::Up if distant.is_some() => self.say_to(id, Word::Gone),
             Wire::Up if id == LegId::A => self.send_a(sip::Command::Hangup { session, headers }),
             Wire::Up => self
                 .outputs
@@ -206,8 +223,8 @@ impl Context {
         if let Some(status) = status {
             self.note_status(leg, status);
         }
-        // The caller's media is closed after that of its callees, so that their records come first.
-        if id != LegId::A {
+        // The media of who is served is closed after that of its callees, so that their records come first.
+        if id != self.served() {
             self.close_media(id);
         }
         self.exchange_lost(id);

@@ -33,6 +33,8 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) enum Timer {
     /// The running verb's deadline.
     Verb,
+    /// Two have talked as long as their Dial lets them.
+    TimeLimit,
     /// The next place of a target has its turn.
     Turn,
     /// A Hangup with `schedule`.
@@ -43,6 +45,17 @@ pub(crate) enum Timer {
     Closed,
     /// The caller has talked as long as its account may.
     Allowance,
+}
+
+/// Who took the caller's place when the caller transferred its call: the leg that the caller talked with.
+#[derive(Debug)]
+pub(crate) struct Survivor {
+    /// Its session.
+    pub(crate) attempt: LegId,
+    pub(crate) leg: LegId,
+    pub(crate) uuid: Uuid,
+    /// What legs that are called on its behalf are shown.
+    pub(crate) caller: Caller,
 }
 
 /// What the plane said about a leg that is still there.
@@ -74,6 +87,10 @@ pub(crate) struct Context {
     uuids: Box<dyn FnMut() -> Uuid + Send>,
     pub(crate) caller: Caller,
     pub(crate) a_uuid: Uuid,
+    /// Who is served in the caller's place.
+    survivor: Option<Box<Survivor>>,
+    /// Asked when somebody transfers the call.
+    pub(crate) transfer: Option<Link>,
     /// How the last Dial ended, for refusing a caller when the document runs out.
     pub(crate) last_dial: Option<End>,
     pub(crate) bridge: Bridge,
@@ -83,7 +100,7 @@ pub(crate) struct Context {
     headers: Vec<(String, String)>,
     pub(crate) outputs: VecDeque<Output>,
     legs: BTreeMap<LegId, Leg>,
-    attempts: BTreeMap<LegId, Attempt>,
+    pub(crate) attempts: BTreeMap<LegId, Attempt>,
     /// What waits for the caller's row; `None` once that is on disk.
     held: Option<VecDeque<sip::Command>>,
     deferred: Vec<Deferred>,
@@ -129,6 +146,8 @@ impl Context {
             uuids,
             caller,
             a_uuid,
+            survivor: None,
+            transfer: None,
             last_dial: None,
             bridge: Bridge::default(),
             allowance: None,
@@ -164,6 +183,12 @@ impl Context {
 
     pub(crate) fn set_timer(&mut self, timer: Timer, after: Duration) {
         self.timers.insert(timer, self.now.instant + after);
+    }
+
+    /// Sets a timer that does not run yet.
+    pub(crate) fn start_timer(&mut self, timer: Timer, after: Duration) {
+        let due = self.now.instant + after;
+        self.timers.entry(timer).or_insert(due);
     }
 
     pub(crate) fn clear_timer(&mut self, timer: Timer) {
@@ -223,6 +248,37 @@ impl Context {
         self.documents = 0;
     }
 
+    /// Tells whom the script serves: the caller, or who took its place.
+    pub(crate) fn served(&self) -> LegId {
+        self.survivor
+            .as_ref()
+            .map_or(LegId::A, |survivor| survivor.attempt)
+    }
+
+    /// Tells the leg of whom the script serves.
+    pub(crate) fn served_leg(&self) -> LegId {
+        self.survivor
+            .as_ref()
+            .map_or(LegId::A, |survivor| survivor.leg)
+    }
+
+    /// Tells on whose behalf the script calls.
+    pub(crate) fn serving(&self) -> &Caller {
+        self.survivor
+            .as_ref()
+            .map_or(&self.caller, |survivor| &survivor.caller)
+    }
+
+    /// Lets the script serve somebody else, because the caller has transferred its call.
+    pub(crate) fn serve(&mut self, survivor: Box<Survivor>) {
+        self.survivor = Some(survivor);
+    }
+
+    /// Tells whether a session is one of this call.
+    pub(crate) fn is_own(&self, session: sip::SessionId) -> bool {
+        crate::leg::leg_of(session).0 == self.number
+    }
+
     /// Asks where a target is; `shown` is the caller ID that it is to see, if it may.
     pub(crate) fn locate(&mut self, shown: String, target: TargetKind) -> QueryId {
         let query = QueryId(self.question());
@@ -245,7 +301,22 @@ impl Context {
         }
     }
 
+    /// The call as it stands for whom it serves.
     fn about(&self, status: CallStatus) -> About {
+        let about = self.about_caller(status);
+        match &self.survivor {
+            Some(survivor) => About {
+                call_uuid: survivor.uuid,
+                to: survivor.caller.from.clone(),
+                direction: Direction::Outbound,
+                ..about
+            },
+            None => about,
+        }
+    }
+
+    /// The call as its caller saw it.
+    fn about_caller(&self, status: CallStatus) -> About {
         About {
             call_uuid: self.a_uuid,
             a_leg: self.a_uuid,
@@ -263,7 +334,7 @@ impl Context {
     }
 
     fn status(&self) -> CallStatus {
-        match self.legs.get(&LegId::A) {
+        match self.legs.get(&self.served_leg()) {
             Some(leg) if leg.end.is_some() => CallStatus::Completed,
             Some(leg) if leg.answered.is_some() => CallStatus::InProgress,
             Some(_) => CallStatus::Ringing,

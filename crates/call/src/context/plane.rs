@@ -1,5 +1,7 @@
 //! What goes to the media plane and comes from it: every session that is opened is closed once.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
 use media::OfferOrAnswer;
 
@@ -8,8 +10,12 @@ use crate::call::Output;
 use crate::leg::{Asked, Attempt, Described, LegId, Media, Wire, leg_of};
 
 impl Context {
+    /// A distant leg's media has the number that its own call gave it.
     fn media_session(&self, id: LegId) -> media::SessionId {
-        media::SessionId(self.session(id).0)
+        let attempt = self.attempts.get(&id);
+        let distant = attempt.and_then(|attempt| attempt.distant);
+        let session = distant.map_or_else(|| self.session(id), |distant| distant.session);
+        media::SessionId(session.0)
     }
 
     pub(crate) fn media(&mut self, command: media::Command) {
@@ -43,8 +49,29 @@ impl Context {
         });
     }
 
+    /// The other side's signalling comes from somewhere else, and so may its packets.
+    pub(crate) fn moved(&mut self, id: LegId, near: IpAddr) {
+        let session = self.media_session(id);
+        let Some(attempt) = self.attempts.get_mut(&id) else {
+            return;
+        };
+        attempt.near = near;
+        if attempt.media == Media::Open {
+            self.media(media::Command::Near { session, near });
+        }
+    }
+
     /// Asks the plane for an offer to a leg.
     pub(crate) fn make_offer(&mut self, id: LegId, like: Option<LegId>) {
+        self.offer(id, like, false);
+    }
+
+    /// Asks the plane for an offer to a leg that is to talk, although the pattern may be on hold.
+    pub(crate) fn make_offer_to_talk(&mut self, id: LegId, like: LegId) {
+        self.offer(id, Some(like), true);
+    }
+
+    fn offer(&mut self, id: LegId, like: Option<LegId>, both_ways: bool) {
         let session = self.media_session(id);
         let like = like.map(|like| self.media_session(like));
         let Some(attempt) = self.use_media(id) else {
@@ -55,6 +82,7 @@ impl Context {
         self.media(media::Command::Offer {
             session,
             like,
+            both_ways,
             near,
         });
     }
@@ -77,13 +105,13 @@ impl Context {
             .is_none_or(|attempt| attempt.media != Media::Absent)
     }
 
-    pub(crate) fn relay(&mut self, b: LegId) {
-        let (a, b) = (self.media_session(LegId::A), self.media_session(b));
+    pub(crate) fn relay(&mut self, near: LegId, b: LegId) {
+        let (a, b) = (self.media_session(near), self.media_session(b));
         self.media(media::Command::Bridge { a, b });
     }
 
-    pub(crate) fn stop_relay(&mut self) {
-        let session = self.media_session(LegId::A);
+    pub(crate) fn stop_relay(&mut self, near: LegId) {
+        let session = self.media_session(near);
         self.media(media::Command::Unbridge { session });
     }
 

@@ -30,7 +30,8 @@ impl Context {
             .collect();
         for id in ended {
             let open = self.attempts.values().any(|attempt| attempt.leg == id);
-            if open || (id == LegId::A && self.legs.len() > 1) {
+            let waits = id == LegId::A && self.served() == LegId::A && self.legs.len() > 1;
+            if open || waits {
                 continue;
             }
             if let Some(leg) = self.legs.remove(&id) {
@@ -73,7 +74,7 @@ impl Context {
         self.outputs.push_back(Output::Cdr(cdr.clone()));
         if id == LegId::A {
             if let Some(link) = leg.record.hangup {
-                let about = self.about(cdr.status);
+                let about = self.about_caller(cdr.status);
                 let occasion = Occasion::Hangup(Box::new(cdr));
                 self.outputs.push_back(Output::Notify(Notice {
                     link,
@@ -99,7 +100,7 @@ impl Context {
     }
 
     fn send_deferred(&mut self) {
-        let gone = !self.legs.contains_key(&LegId::A);
+        let gone = !self.legs.contains_key(&self.served_leg());
         for Deferred {
             id,
             link,

@@ -1,7 +1,7 @@
 //! What goes to the stack: nothing to a session that is gone, and nothing that answers the caller before its row.
 
 use bytes::Bytes;
-use sip::{Header, InDialog, RequestId, Status, Text};
+use sip::{Header, Status, Text};
 
 use super::{Context, Timer};
 use crate::call::Output;
@@ -118,23 +118,6 @@ impl Context {
             contact_user: place.contact_user,
             effort: place.over.map(|over| over.effort).unwrap_or_default(),
         }));
-    }
-
-    /// Answers a request inside a leg's dialog that no script has a use for.
-    pub(crate) fn asked(&mut self, id: LegId, request: RequestId, wants: &InDialog) {
-        let status = match wants {
-            InDialog::Info | InDialog::Message => Status::OK,
-            InDialog::Refer(_) => Status::NOT_IMPLEMENTED,
-            InDialog::Offer { .. } => Status::NOT_ACCEPTABLE_HERE,
-        };
-        let command = sip::Command::RespondInDialog {
-            session: self.session(id),
-            request,
-            status,
-            sdp: None,
-            headers: Vec::new(),
-        };
-        self.outputs.push_back(Output::Sip(command));
     }
 
     pub(crate) fn set_wire(&mut self, id: LegId, wire: Wire) {

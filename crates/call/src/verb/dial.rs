@@ -59,6 +59,8 @@ pub enum TargetKind {
     Any(String),
     /// Where a called side wants the call to go (RFC 3261 §8.1.3.4).
     Redirected(Redirected),
+    /// Where a side of the call transfers the other one (RFC 3515).
+    Referred(Referred),
 }
 
 /// A 3xx answer of a called side.
@@ -70,6 +72,17 @@ pub struct Redirected {
     pub by: Option<EndpointId>,
     /// Whether the caller itself dialled the target, and not a document of the account.
     pub direct: bool,
+}
+
+/// The target of a transfer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Referred {
+    /// URI of the Refer-To.
+    pub to: String,
+    /// Our endpoint that transfers: it may call the target, or else the transfer fails.
+    pub by: Option<EndpointId>,
+    /// Whether it is the caller.
+    pub by_caller: bool,
 }
 
 /// Names one question for places within its call.
@@ -156,6 +169,8 @@ pub enum LocateFailure {
     TrunkUnreachable,
     /// A phone number outside of the prefixes that the account or the caller may call.
     PrefixLimit,
+    /// A permission or a limit of who transfers, by its name.
+    Rule(Cause),
 }
 
 impl TargetKind {
@@ -163,6 +178,7 @@ impl TargetKind {
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::Number(text) | Self::User(text) | Self::Any(text) => text,
+            Self::Referred(referred) => &referred.to,
             Self::Redirected(redirected) => redirected
                 .contacts
                 .first()
@@ -186,6 +202,7 @@ impl LocateFailure {
             Self::PrefixLimit => (Cause::PrefixLimit, 403),
             Self::TrunksFull => (Cause::ConcurrencyLimit, 503),
             Self::TrunkUnreachable => (Cause::NetworkError, 503),
+            Self::Rule(cause) => (cause, 403),
             Self::NotFollowed => (Cause::RedirectNotFollowed, 480),
         };
         End::with_status(cause, HangupSource::Platform, status)

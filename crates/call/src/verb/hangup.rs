@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Timer};
-use crate::leg::{End, LegId, Wire};
+use crate::leg::{End, Wire};
 use crate::verb::Step;
 
 /// Ends the call, at once or later.
@@ -33,7 +33,7 @@ impl Hangup {
             return Step::Done;
         }
         let source = HangupSource::AnswerXml;
-        Step::End(match (ctx.wire(LegId::A), self.reason) {
+        Step::End(match (ctx.wire(ctx.served()), self.reason) {
             (Wire::Incoming, Some(HangupReason::Busy)) => {
                 End::with_status(Cause::BusyLine, source, 486)
             }

@@ -6,17 +6,19 @@ mod hangup;
 mod redirect;
 
 use crate::about::{FetchFailure, FetchId};
+use crate::across::Word;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
 
 pub use dial::{
-    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Shown, Target, TargetKind,
+    Dial, LocateFailure, Located, OverTrunk, Place, QueryId, Redirected, Referred, Shown, Target,
+    TargetKind,
 };
 pub use hangup::{Hangup, HangupReason};
 pub use redirect::Redirect;
 
-use dialing::Dialing;
+pub(crate) use dialing::{Dialing, Referral};
 use redirect::Redirecting;
 
 /// What a customer's server answered, read and checked.
@@ -82,6 +84,12 @@ pub(crate) enum Event {
     Deadline,
     /// The next place of a target has its turn.
     Turn,
+    /// Two have talked as long as they may.
+    TimeLimit,
+    /// The session that a Replaces means was looked up.
+    Found(Option<sip::Replaced>),
+    /// Another call has answered whether its leg may talk with ours.
+    Across { from: sip::SessionId, word: Word },
 }
 
 /// How a document goes on after an event.

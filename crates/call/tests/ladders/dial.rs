@@ -461,7 +461,7 @@ fn the_time_limit_ends_the_callee_and_the_caller_goes_on() {
           64.000 > Cdr(1, 6000 Platform, Completed, 60 s, 60 billed, 200)
           64.500 < Located(3, carol at 1)
           64.500 > Record(2, sip:alice@d.example to sip:carol@d.example)
-          64.500 > Offer(2 like A)
+          64.500 > Offer(2 like A, to talk)
           64.500 < Offered(2)
           64.500 > Invite(2, sip:carol@192.0.2.20, "Alice" <sip:alice@d.example>, "to 2 like A", X-PH-Tag: 7)
           66.000 < Ringing(2, 180)

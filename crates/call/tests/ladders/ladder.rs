@@ -11,14 +11,16 @@ use bytes::Bytes;
 use call::{
     Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input,
     LegId, Link, LocateFailure, Located, Now, Output, OverTrunk, Place, QueryId, Script, Shown,
-    Start, Target, TargetKind, Verb, leg_of,
+    Start, Target, TargetKind, Verb, Word, leg_of,
 };
 use jiff::Timestamp;
 use sip::{EndReason, Response, SessionEvent, Status, Text};
 use uuid::Uuid;
 
 use crate::transcript::media_name;
-pub use crate::transcript::{media_session, name, write_event, write_media_event, write_output};
+pub use crate::transcript::{
+    media_session, name, write_event, write_media_event, write_output, write_word,
+};
 
 pub const A: LegId = LegId::A;
 pub const CALL: CallNumber = CallNumber(7);
@@ -78,6 +80,19 @@ impl Ladder {
     /// The same, and bob talks since 4 s.
     pub fn talking() -> Self {
         let mut ladder = Self::ringing();
+        ladder.at(4.0).answers(1).ack(None).cut();
+        ladder
+    }
+
+    /// Alice talks with bob since 4 s, and the application wants to be asked about transfers.
+    pub fn transferring() -> Self {
+        let mut ladder = Self::begin_with(Start {
+            transfer: link("transfer"),
+            ..start(application(), Some("offer of A"))
+        });
+        ladder.recorded();
+        ladder.at(0.1).document(1, vec![Verb::Dial(dial(&["bob"]))]);
+        ladder.at(0.2).located(2, "bob", 1);
         ladder.at(4.0).answers(1).ack(None).cut();
         ladder
     }
@@ -363,6 +378,28 @@ impl Ladder {
         )
     }
 
+    /// The session that a Replaces means is this one.
+    pub fn found(&mut self, leg: u16, replaced: Option<sip::SessionId>) -> &mut Self {
+        let replaced = replaced.map(|session| sip::Replaced {
+            session,
+            early: false,
+        });
+        let request = sip::RequestId(90);
+        self.leg(leg, SessionEvent::Found { request, replaced })
+    }
+
+    /// A session of another call says something to a leg.
+    pub fn hears(&mut self, leg: u16, from: sip::SessionId, word: Word) -> &mut Self {
+        let to = LegId(leg);
+        let label = format!("Across({}, {})", name(to), write_word(&word));
+        self.feed(&label, Input::Across { to, from, word })
+    }
+
+    /// A REFER to somewhere else.
+    pub fn refers(&mut self, leg: u16, id: u64, to: &str) -> &mut Self {
+        self.leg(leg, refer(id, to))
+    }
+
     pub fn media(&mut self, event: media::Event) -> &mut Self {
         self.feed(&write_media_event(&event), Input::Media(event))
     }
@@ -412,7 +449,8 @@ impl Ladder {
                 session,
                 stats: media::Stats::default(),
             }),
-            (Ask::Bridge { .. } | Ask::Unbridge { .. }, _) | (_, Plane::Waits) => None,
+            (Ask::Bridge { .. } | Ask::Unbridge { .. } | Ask::Near { .. }, _)
+            | (_, Plane::Waits) => None,
             (_, Plane::HasNoPorts) => Some(Say::Unavailable { session }),
             (Ask::Remote { .. }, Plane::Refuses) => Some(Say::Refused {
                 session,
@@ -496,6 +534,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         caller,
         script,
         allowance: None,
+        transfer: None,
     }
 }
 
@@ -553,6 +592,27 @@ pub fn answered(sdp: Option<&str>) -> SessionEvent {
     }
 }
 
+/// A REFER to somewhere else.
+pub fn refer(id: u64, to: &str) -> SessionEvent {
+    let by = sip::NameAddr::parse(&"<sip:somebody@else.example>".into()).expect("an address");
+    let refer = sip::Refer {
+        to: sip::ReferTo::parse(&format!("<{to}>").into()).expect("a Refer-To"),
+        referred_by: Some(by),
+        subscribes: true,
+    };
+    let wants = sip::InDialog::Refer(Box::new(refer));
+    asked(id, wants, sip::Method::Refer)
+}
+
+/// A request inside a leg's dialog.
+pub fn asked(id: u64, wants: sip::InDialog, method: sip::Method) -> SessionEvent {
+    SessionEvent::Requested {
+        id: sip::RequestId(id),
+        wants,
+        request: sip::Request::new(method, "sip:offhook@192.0.2.1"),
+    }
+}
+
 pub fn body(text: &str) -> Bytes {
     Bytes::from(text.to_owned())
 }
@@ -565,6 +625,16 @@ pub fn flow(host: u8) -> sip::Flow {
         local: address(1),
         remote: address(host),
     }
+}
+
+/// A session of this call.
+pub fn own(leg: u16) -> sip::SessionId {
+    call::session(SHARD, CALL, LegId(leg))
+}
+
+/// A session of another call, in another shard.
+pub fn other(leg: u16) -> sip::SessionId {
+    call::session(SHARD + 1, CallNumber(9), LegId(leg))
 }
 
 pub fn media_id(leg: u16) -> media::SessionId {

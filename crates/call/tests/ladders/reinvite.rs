@@ -186,3 +186,15 @@ fn a_caller_who_talks_with_nobody_is_answered_by_ourselves() {
            9.000 > Answer(A, "to A")"#,
     );
 }
+
+#[test]
+fn t17_a_phone_that_moves_is_heard_where_it_is_and_asked_from_there() {
+    let mut call = Ladder::talking();
+    let remote = "198.51.100.99:40000".parse().expect("an address");
+    call.at(9.0).leg(1, SessionEvent::Moved { remote });
+    call.reads(
+        r#"
+           9.000 < Moved(1, 198.51.100.99:40000)
+           9.000 > Near(1, 198.51.100.99)"#,
+    );
+}

@@ -1,10 +1,10 @@
 //! How inputs and outputs of a call are written down.
 
 use bytes::Bytes;
-use call::{LegId, Occasion, Output, TargetKind, leg_of};
-use sip::{EndReason, SessionEvent};
+use call::{LegId, Occasion, Output, TargetKind, Word, leg_of};
+use sip::{EndReason, InDialog, SessionEvent};
 
-use crate::ladder::A;
+use crate::ladder::{A, CALL};
 
 pub fn name(leg: LegId) -> String {
     if leg == A {
@@ -14,8 +14,8 @@ pub fn name(leg: LegId) -> String {
     }
 }
 
-pub fn media_name(session: media::SessionId) -> String {
-    name(leg_of(sip::SessionId(session.0)).1)
+pub fn media_name(id: media::SessionId) -> String {
+    session(sip::SessionId(id.0))
 }
 
 pub fn media_session(command: &media::Command) -> Option<media::SessionId> {
@@ -24,6 +24,7 @@ pub fn media_session(command: &media::Command) -> Option<media::SessionId> {
         | media::Command::Remote { session, .. }
         | media::Command::Answer { session, .. }
         | media::Command::Unbridge { session }
+        | media::Command::Near { session, .. }
         | media::Command::Close { session } => Some(*session),
         media::Command::Bridge { .. } => None,
     }
@@ -54,6 +55,10 @@ pub fn write_output(output: &Output) -> String {
         Output::Locate { query, target, .. } => match target {
             TargetKind::Number(text) | TargetKind::User(text) | TargetKind::Any(text) => {
                 format!("Locate({}, {text})", query.0)
+            }
+            TargetKind::Referred(referred) => {
+                let by = if referred.by_caller { "A" } else { "B" };
+                format!("Locate({}, {} for {by})", query.0, referred.to)
             }
             TargetKind::Redirected(redirected) => {
                 let contacts = redirected.contacts.iter();
@@ -90,12 +95,41 @@ pub fn write_output(output: &Output) -> String {
                 "Cdr({leg}, {code} {source:?}, {status:?}, {duration} s, {billed} billed, {sip})"
             )
         }
+        Output::Across { to, from, word } => {
+            format!(
+                "Across({} to {}, {})",
+                session(*from),
+                session(*to),
+                write_word(word)
+            )
+        }
         Output::Over => "Over".to_owned(),
     }
 }
 
+/// A session of this call by its leg, one of another call by both numbers.
+fn session(session: sip::SessionId) -> String {
+    match leg_of(session) {
+        (CALL, leg) => name(leg),
+        (call, leg) => format!("{}.{}", call.0, name(leg)),
+    }
+}
+
+pub fn write_word(word: &Word) -> String {
+    match word {
+        Word::Join { replaced } => format!("Join for {}", session(*replaced)),
+        Word::Joined { replaced } => format!("Joined for {}", session(*replaced)),
+        Word::Declined { replaced, status } => {
+            format!("Declined for {}, {status}", session(*replaced))
+        }
+        word => format!("{word:?}"),
+    }
+}
+
 fn write_sip(command: &sip::Command) -> String {
-    use sip::Command::{Answer, Hangup, Invite, Refuse, Reinvite, Ring};
+    use sip::Command::{
+        Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+    };
     let leg = |session: &sip::SessionId| name(leg_of(*session).1);
     let headers = |headers: &[sip::Header]| {
         headers
@@ -142,6 +176,32 @@ fn write_sip(command: &sip::Command) -> String {
             )
         }
         Reinvite { session, sdp } => format!("Reinvite({}{})", leg(session), text(sdp)),
+        RespondInDialog {
+            session,
+            request,
+            status,
+            headers: more,
+            ..
+        } => format!(
+            "Respond({}, {}, {status}{})",
+            leg(session),
+            request.0,
+            headers(more)
+        ),
+        Notify {
+            session,
+            refer,
+            status,
+            reason,
+        } => {
+            let reason = reason
+                .as_ref()
+                .map_or_else(String::new, |reason| format!(" {reason}"));
+            format!("Notify({}, {}, {status}{reason})", leg(session), refer.0)
+        }
+        Find {
+            session, replaces, ..
+        } => format!("Find({}, {replaces})", leg(session)),
         Hangup {
             session,
             headers: more,
@@ -158,8 +218,12 @@ fn write_media(command: &media::Command) -> String {
         media::Command::Offer {
             session,
             like: other,
+            both_ways,
             ..
-        } => format!("Offer({}{})", media_name(*session), like(other)),
+        } => {
+            let talk = if *both_ways { ", to talk" } else { "" };
+            format!("Offer({}{}{talk})", media_name(*session), like(other))
+        }
         media::Command::Answer {
             session,
             like: other,
@@ -177,6 +241,7 @@ fn write_media(command: &media::Command) -> String {
             format!("Bridge({}, {})", media_name(*a), media_name(*b))
         }
         media::Command::Unbridge { session } => format!("Unbridge({})", media_name(*session)),
+        media::Command::Near { session, near } => format!("Near({}, {near})", media_name(*session)),
         media::Command::Close { session } => format!("Close({})", media_name(*session)),
     }
 }
@@ -216,16 +281,24 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             why: EndReason::Bye { .. },
         } => format!("Bye({leg})"),
         SessionEvent::Ended { why } => format!("Ended({leg}, {why:?})"),
-        SessionEvent::Requested { wants, .. } => format!("Requested({leg}, {wants:?})"),
+        SessionEvent::Requested { id, wants, .. } => match wants {
+            InDialog::Refer(refer) => format!("Refer({leg}, {}, {})", id.0, refer.to.uri),
+            wants => format!("Requested({leg}, {}, {wants:?})", id.0),
+        },
         SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
         SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
-        SessionEvent::Found { replaced, .. } => format!("Found({leg}, {replaced:?})"),
+        SessionEvent::Found { replaced, .. } => {
+            let replaced = replaced.map_or("none".to_owned(), |found| session(found.session));
+            format!("Found({leg}, {replaced})")
+        }
+        SessionEvent::Moved { remote } => format!("Moved({leg}, {remote})"),
     }
 }
 
 fn write_occasion(occasion: &Occasion) -> String {
     match occasion {
         Occasion::StartApp | Occasion::Redirect => format!("{occasion:?}"),
+        Occasion::Transfer { refer_to, .. } => format!("Transfer {refer_to}"),
         Occasion::DialEnded(summary) => {
             let rang = if summary.rang { ", rang" } else { "" };
             let b = summary

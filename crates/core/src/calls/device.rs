@@ -5,7 +5,7 @@ use sip::{Destination, Flow, FlowId, Text, Uri};
 
 use crate::Settings;
 use crate::calls::locate::is_own_address;
-use crate::registrar::{Reach, datagram_target, next_hop, route};
+use crate::registrar::{Reach, next_hop, route};
 
 /// One device and the flows that lead to it, the best first.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -52,7 +52,7 @@ pub(crate) fn way(settings: &Settings, reach: &Reach) -> Option<Destination> {
         reach.flow
     } else {
         let contact = Uri::parse(&reach.contact.as_str().into()).ok()?;
-        let remote = datagram_target(&contact, reach.flow.remote);
+        let remote = sip::target::datagram_target(&contact, reach.flow.remote);
         Flow {
             remote,
             ..reach.flow

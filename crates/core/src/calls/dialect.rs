@@ -34,6 +34,11 @@ pub trait Dialect: Send + Sync {
         base: &str,
     ) -> Result<call::Document, DocumentError>;
 
+    /// Tells which URL of an application is asked what becomes of a call that a phone transfers, where the vendor has one.
+    fn transfer(&self, _application: &store::Application) -> Option<call::Link> {
+        None
+    }
+
     /// Tells how patient the vendor is with a customer's server, and its program's name.
     fn profile(&self) -> DeliveryProfile;
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
-use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
+use sip::{Flow, Name, NameAddr, Replaced, Request, Response, Status, Uri};
 use store::{Account, Application, LimitOwner};
 
 use crate::calls::aim::{Aim, Viewpoint};
@@ -16,6 +16,7 @@ use crate::calls::locate::{Asker, is_own_address};
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::permission::Permission;
 use crate::calls::record::{self, Facts};
+use crate::calls::referred::Referrals;
 use crate::calls::task::Task;
 use crate::calls::watch::Watch;
 use crate::calls::{Calls, Inner, caller, script};
@@ -51,12 +52,28 @@ pub(super) struct Arriving<'a> {
     pub(super) flow: Flow,
     pub(super) uri: &'a Uri,
     pub(super) from: &'a NameAddr,
+    /// The session that it wants to take the place of (RFC 3891).
+    pub(super) replaces: Option<Replaced>,
+}
+
+impl Arriving<'_> {
+    /// What it says of its caller.
+    pub(super) fn caller(&self) -> Caller {
+        caller::of(self.request, self.flow, self.uri, self.from)
+    }
 }
 
 impl Calls {
     /// Answers an INVITE, or takes it.
-    pub(crate) fn invite(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
-        match self.0.admit(now, shard, &request, flow) {
+    pub(crate) fn invite(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: Request,
+        flow: Flow,
+        replaces: Option<Replaced>,
+    ) -> Decision {
+        match self.0.admit(now, shard, &request, flow, replaces) {
             Ok(admitted) => self.take(now, shard, admitted),
             Err(response) => Decision::Reply(*response),
         }
@@ -64,7 +81,7 @@ impl Calls {
 
     fn take(&self, now: &Now, shard: u8, admitted: Admitted) -> Decision {
         let number = CallNumber(self.0.next_number.fetch_add(1, Ordering::Relaxed));
-        let inbox = self.0.live.open(number);
+        let inbox = self.0.live.open(number, admitted.facts.account_id);
         let mut randomness = self.0.randomness();
         let extra = record::extra(&admitted.caller);
         let start = Start {
@@ -76,6 +93,7 @@ impl Calls {
             }),
             caller: admitted.caller,
             script: admitted.script,
+            transfer: admitted.facts.transfer(),
             allowance: admitted.ticket.as_ref().and_then(|ticket| ticket.allowance),
         };
         let task = Task {
@@ -89,6 +107,7 @@ impl Calls {
             asker: admitted.asker,
             ticket: admitted.ticket,
             on_trunks: OnTrunks::new(admitted.on_trunk),
+            referrals: Referrals::default(),
             watch: Watch::default(),
         };
         self.0.tasks.spawn_on(task.run(), &self.0.runtime);
@@ -103,6 +122,7 @@ impl Inner {
         shard: u8,
         request: &Request,
         flow: Flow,
+        replaces: Option<Replaced>,
     ) -> Result<Admitted, Refusal> {
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         if self.draining.load(Ordering::Relaxed) {
@@ -140,8 +160,12 @@ impl Inner {
             flow,
             uri: &uri,
             from: &from,
+            replaces,
         };
-        if let Some(admitted) = self.admit_from_trunk(arriving)? {
+        // Who replaces a session is an endpoint.
+        if replaces.is_none()
+            && let Some(admitted) = self.admit_from_trunk(arriving)?
+        {
             return Ok(admitted);
         }
         let from_host = from.uri.host_lower();
@@ -175,7 +199,8 @@ impl Inner {
             request,
             flow,
             uri,
-            from,
+            replaces,
+            ..
         } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let account = self
@@ -189,6 +214,9 @@ impl Inner {
         let policy = self.directory.registration_policy(&subscriber);
         if policy.refuses(user_agent) {
             return refuse(Status::FORBIDDEN, "User agent refused");
+        }
+        if let Some(replaced) = replaces {
+            return self.admit_replacing(arriving, subscriber, account, replaced);
         }
         let aim = Viewpoint {
             directory: &self.directory,
@@ -219,7 +247,7 @@ impl Inner {
             }
             _ => (account, own),
         };
-        let caller = self.named(&subscriber, caller::of(request, flow, uri, from));
+        let caller = self.named(&subscriber, arriving.caller());
         let refused_by = missing
             .map(|permission| (permission.cause(), Status::FORBIDDEN))
             .or_else(|| self.prefix_barred(&subscriber, &aim));
@@ -280,7 +308,7 @@ impl Inner {
     }
 
     /// S69: whatever From says, the caller is who proved the password.
-    fn named(&self, subscriber: &Subscriber, said: Caller) -> Caller {
+    pub(super) fn named(&self, subscriber: &Subscriber, said: Caller) -> Caller {
         Caller {
             from: format!("sip:{}@{}", subscriber.user, subscriber.domain),
             number_or_user: subscriber.user.clone(),
@@ -317,8 +345,12 @@ impl Inner {
             flow,
             uri,
             from,
+            replaces,
         } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
+        if replaces.is_some() {
+            return refuse(Status::FORBIDDEN, "Not an endpoint");
+        }
         let host = uri.host_lower();
         let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
         if !calls_application && self.directory.host(&host).is_none() {

@@ -109,6 +109,18 @@ impl Limits {
 }
 
 impl Ticket {
+    /// Counts one more attempt of a call that is counted already, or names the limit that it passes.
+    pub(crate) fn again(&self, now: &Now) -> Result<(), Cause> {
+        for owner in &self.owners {
+            let limit = self.limits.0.directory.limit(*owner);
+            if let (Some(mut used), Some(limit)) = (self.limits.0.used.get_mut(owner), limit) {
+                used.turn(now);
+                used.spend(now, &limit)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Adds what the call has talked to its owners' day.
     pub(crate) fn talked(&self, now: &Now, duration: Duration) {
         for owner in &self.owners {
@@ -164,6 +176,13 @@ impl Used {
         {
             return Err(Cause::CallsAtOnceLimit);
         }
+        let left = self.spend(now, limit)?;
+        self.calls += 1;
+        Ok(left)
+    }
+
+    /// Takes one call of this second and gives the time that it may talk.
+    fn spend(&mut self, now: &Now, limit: &Limit) -> Result<Option<Duration>, Cause> {
         let left = match limit.minutes_per_day {
             None => None,
             Some(most) => match (u64::from(most) * 60).saturating_sub(self.seconds) {
@@ -182,7 +201,6 @@ impl Used {
             }
             self.tokens = tokens - 1.0;
         }
-        self.calls += 1;
         Ok(left)
     }
 }

@@ -60,6 +60,7 @@ impl Locator {
             TargetKind::User(text) => (text, true),
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
             TargetKind::Any(text) => (text, false),
+            TargetKind::Referred(referred) => return self.referred(now, asker, referred).await,
             TargetKind::Redirected(redirected) => {
                 return self.redirected(now, asker, redirected).await;
             }

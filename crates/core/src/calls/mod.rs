@@ -1,7 +1,8 @@
 //! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
-//! are (`locate`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
+//! are (`locate`), where they are transferred (`referred`), what they say to each other (`across`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
 //! and goes to them (`over_trunk`, `on_trunk`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
+mod across;
 mod aim;
 pub(crate) mod callback;
 mod caller;
@@ -21,6 +22,8 @@ mod over_trunk;
 pub(crate) mod permission;
 mod record;
 mod redirect;
+mod referred;
+mod replacing;
 mod script;
 mod stranger;
 mod task;

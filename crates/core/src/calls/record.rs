@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use call::{AuthKind, CallStatus, Cdr, Direction, HangupSource, HttpMethod, LegId, LegRecord};
+use call::{
+    AuthKind, CallStatus, Cdr, Direction, HangupSource, HttpMethod, LegId, LegRecord, Link,
+};
 use serde_json::json;
 use store::{CallDirection, CallRow};
 
@@ -16,6 +18,13 @@ pub(crate) struct Facts {
     pub(crate) application: Option<store::Id>,
     pub(crate) flavor: store::Flavor,
     pub(crate) dialect: Arc<dyn Dialect>,
+}
+
+impl Facts {
+    /// The URL of the application that is asked what becomes of a call that is transferred.
+    pub(crate) fn transfer(&self) -> Option<Link> {
+        self.dialect.transfer(self.account.application.as_ref()?)
+    }
 }
 
 /// What a callback about the caller's leg needs after a crash, beside its row.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use call::{
-    Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId, Notice,
-    Output,
+    Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId,
+    LocateFailure, Notice, Output, QueryId, TargetKind,
 };
 use store::{CallRow, CallbackRow};
 use tokio::task::JoinSet;
@@ -23,6 +23,7 @@ use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
+use crate::calls::referred::Referrals;
 use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
@@ -44,6 +45,7 @@ pub(crate) struct Task {
     pub(crate) asker: Asker,
     pub(crate) ticket: Option<Ticket>,
     pub(crate) on_trunks: OnTrunks,
+    pub(crate) referrals: Referrals,
     pub(crate) watch: Watch,
 }
 
@@ -96,6 +98,7 @@ impl Task {
         }
         self.ticket = None;
         self.on_trunks = OnTrunks::default();
+        self.referrals = Referrals::default();
         self.calls.live.close(self.number);
         while waiting.write.join_next().await.is_some() {
             self.start_write(&mut waiting);
@@ -105,6 +108,9 @@ impl Task {
 
     fn tell(&mut self, input: Input) {
         self.watch.came(&self.calls, &input);
+        if let Input::Located { query, .. } = &input {
+            self.referrals.located(*query);
+        }
         match &input {
             Input::Located {
                 outcome: Ok(located),
@@ -157,15 +163,20 @@ impl Task {
                     let (_, leg) = call::leg_of(session);
                     waiting.known.push_back(Input::LegRefused(leg));
                 }
+                Output::Across { to, from, word } => {
+                    let account = self.facts.account_id;
+                    let answer = self.calls.across(account, to, from, word);
+                    waiting.known.extend(answer);
+                }
                 Output::Sip(command) => {
+                    // A dialog that Replaces means is known to the shard that made its tag.
+                    let shard = match &command {
+                        sip::Command::Find { replaces, .. } => replaces.shard(),
+                        _ => None,
+                    };
+                    let shard = shard.unwrap_or(self.shard);
                     // A shard that is gone takes its sessions along.
-                    if self
-                        .calls
-                        .signalling
-                        .deliver(self.shard, command)
-                        .await
-                        .is_err()
-                    {
+                    if self.calls.signalling.deliver(shard, command).await.is_err() {
                         tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
                     }
                 }
@@ -185,19 +196,11 @@ impl Task {
                     shown,
                     ..
                 } => {
-                    let calls = Arc::clone(&self.calls);
-                    let asker = Asker {
-                        shown,
-                        ..self.asker.clone()
-                    };
-                    waiting.answers.spawn(async move {
-                        let now = calls.clock.now().wall;
-                        let outcome = calls.locator.locate(now, &asker, &target).await;
-                        Input::Located { query, outcome }
-                    });
+                    self.locate(query, target, shown, waiting);
                 }
                 Output::Notify(notice) => self.notify(&notice, waiting),
                 Output::Record(leg) => {
+                    self.referrals.recorded(&leg);
                     waiting
                         .next
                         .rows
@@ -205,9 +208,12 @@ impl Task {
                     waiting.next.recorded.push(leg.leg);
                 }
                 Output::Cdr(cdr) => {
-                    if let (LegId::A, Some(ticket)) = (cdr.leg.leg, &self.ticket) {
-                        ticket.talked(&self.calls.clock.now(), cdr.duration);
+                    let now = self.calls.clock.now();
+                    let ticket = self.ticket.as_ref();
+                    if let (LegId::A, Some(ticket)) = (cdr.leg.leg, ticket) {
+                        ticket.talked(&now, cdr.duration);
                     }
+                    self.referrals.ended(&now, ticket, &cdr);
                     waiting
                         .next
                         .rows
@@ -216,6 +222,34 @@ impl Task {
                 Output::Over => (),
             }
         }
+        self.referrals.settle();
+    }
+
+    /// Looks a target up for whom it is called.
+    fn locate(&mut self, query: QueryId, target: TargetKind, shown: String, waiting: &mut Waiting) {
+        let asker = match &target {
+            TargetKind::Referred(referred) => {
+                let now = self.calls.clock.now();
+                let of_call = (&self.asker, self.ticket.as_ref());
+                self.referrals
+                    .ask(&self.calls, &now, of_call, query, referred)
+            }
+            _ => Ok(self.asker.clone()),
+        };
+        let asker = match asker {
+            Ok(asker) => Asker { shown, ..asker },
+            Err(cause) => {
+                let outcome = Err(LocateFailure::Rule(cause));
+                waiting.known.push_back(Input::Located { query, outcome });
+                return;
+            }
+        };
+        let calls = Arc::clone(&self.calls);
+        waiting.answers.spawn(async move {
+            let now = calls.clock.now().wall;
+            let outcome = calls.locator.locate(now, &asker, &target).await;
+            Input::Located { query, outcome }
+        });
     }
 
     /// Takes a place for a leg on the trunk that it goes over, if it goes over one.
@@ -252,7 +286,9 @@ impl Task {
                 session,
                 stats: media::Stats::default(),
             },
-            media::Command::Bridge { .. } | media::Command::Unbridge { .. } => return,
+            media::Command::Bridge { .. }
+            | media::Command::Unbridge { .. }
+            | media::Command::Near { .. } => return,
         };
         waiting.known.push_back(Input::Media(failed));
     }

@@ -147,6 +147,18 @@ impl Dialogs {
         })
     }
 
+    /// The Call-IDs of its answered calls.
+    pub(super) fn call_ids(&self, endpoint: Id) -> Vec<String> {
+        let Some(calls) = self.endpoints.get(&endpoint) else {
+            return Vec::new();
+        };
+        let rows = calls.rows.iter();
+        let answered = rows.filter(|row| row.state == DialogState::Confirmed);
+        answered
+            .filter_map(|row| row.side.call_id.clone())
+            .collect()
+    }
+
     /// Forgets calls that ended a while ago, and endpoints without any.
     pub(super) fn sweep(&self, now: Instant) {
         self.endpoints.retain(|_, calls| {

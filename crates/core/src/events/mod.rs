@@ -120,6 +120,11 @@ impl Packages {
         }
     }
 
+    /// Gives the Call-IDs of the answered calls of an endpoint.
+    pub(crate) fn call_ids(&self, endpoint: Id) -> Vec<String> {
+        self.0.dialogs.call_ids(endpoint)
+    }
+
     /// Ends subscriptions that have lost their right or their object, tells those that a full queue kept from hearing of
     /// something, and forgets what has expired.
     pub(crate) fn sweep(&self, now: &Now) {

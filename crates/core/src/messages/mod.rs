@@ -121,7 +121,7 @@ impl Messages {
         let refuse = |status, why| Err(inner.senders.refusal(shard, request, status, why));
         let sender = inner.senders.who(now, shard, request, flow)?;
         if !sender.subscriber.permissions.message {
-            return refuse(Status::FORBIDDEN, "Messages not allowed");
+            return refuse(Status::FORBIDDEN, "Messages Not Allowed (allow_message)");
         }
         if request.body.len() > inner.settings.max_message_bytes {
             return refuse(Status::REQUEST_ENTITY_TOO_LARGE, "");
@@ -183,7 +183,10 @@ impl Inner {
         let reader = self.senders.named(sender, &uri).ok_or(NOBODY)?;
         if reader.account == sender.account.id {
             if !permissions.same_domain {
-                return Err((Status::FORBIDDEN, "Own domain not allowed"));
+                return Err((
+                    Status::FORBIDDEN,
+                    "Own Domain Not Allowed (allow_same_domain)",
+                ));
             }
         } else {
             // To whoever may not be written to by others, an account's endpoints do not exist.
@@ -197,7 +200,7 @@ impl Inner {
             return Err((Status::TEMPORARILY_UNAVAILABLE, ""));
         }
         if !reader.permissions.message {
-            return Err((Status::FORBIDDEN, "Messages not allowed"));
+            return Err((Status::FORBIDDEN, "Messages Not Allowed (allow_message)"));
         }
         Ok(reader)
     }

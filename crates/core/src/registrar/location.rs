@@ -4,7 +4,6 @@
 //! in memory is the order on disk. Expired bindings count for nothing; a sweep removes them.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
@@ -33,6 +32,8 @@ struct Inner {
     flows: DashMap<u64, SmallVec<[Id; 1]>>,
     /// Who hears that the bindings of an endpoint changed.
     told: OnceLock<Told>,
+    /// Who hears of phones that came over another flow than before.
+    follower: OnceLock<Follower>,
 }
 
 /// Is told of each change, maybe while a table is locked: it must not wait, nor ask the table.
@@ -41,6 +42,17 @@ struct Told(Box<dyn Fn(Id) + Send + Sync>);
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Told")
+    }
+}
+
+/// Is told of an endpoint's phone that has registered over a new flow, by its contact; under the same rules.
+struct Follower(Box<Follow>);
+
+type Follow = dyn Fn(Id, &str, Flow) + Send + Sync;
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Follower")
     }
 }
 
@@ -68,6 +80,7 @@ impl Location {
             listener: OnceLock::new(),
             flows: DashMap::new(),
             told: OnceLock::new(),
+            follower: OnceLock::new(),
         }))
     }
 
@@ -75,6 +88,11 @@ impl Location {
     pub(crate) fn watched_by(&self, told: impl Fn(Id) + Send + Sync + 'static) {
         // There is one core over a table.
         let _ = self.0.told.set(Told(Box::new(told)));
+    }
+
+    /// Tells somebody of phones that come over a new flow; only the first who asks is heard.
+    pub(crate) fn followed_by(&self, follow: impl Fn(Id, &str, Flow) + Send + Sync + 'static) {
+        let _ = self.0.follower.set(Follower(Box::new(follow)));
     }
 
     fn changed(&self, endpoint: Id) {
@@ -181,10 +199,17 @@ impl Location {
     ) -> Result<Result<(Ticket, Undo, T), R>, store::Error> {
         let decide = |held: &[Packed]| {
             let change = decide(held)?;
-            for (_, packed) in &change.put {
+            for (place, packed) in &change.put {
                 let view = packed.view();
                 let flow = view.flow;
                 self.0.awaited.registered(endpoint, &view);
+                let before = place.and_then(|place| held.get(place));
+                if let Some(Follower(follow)) = self.0.follower.get()
+                    && before.is_none_or(|before| flow_of(&before.view()) != flow_of(&view))
+                    && view.path.is_none()
+                {
+                    follow(endpoint, view.contact, way_to(&view));
+                }
                 if flow != FlowId::NONE.0 {
                     self.note_flow(flow, endpoint);
                 }
@@ -343,6 +368,19 @@ pub(crate) fn flow_of(binding: &View<'_>) -> Flow {
     }
 }
 
+/// The flow of requests to a phone that registered here directly.
+fn way_to(binding: &View<'_>) -> Flow {
+    let flow = flow_of(binding);
+    let contact = sip::Uri::parse(&binding.contact.into());
+    match contact {
+        Ok(contact) if !flow.transport.is_reliable() => Flow {
+            remote: sip::target::datagram_target(&contact, flow.remote),
+            ..flow
+        },
+        _ => flow,
+    }
+}
+
 /// Spells a transport as the store keeps it.
 pub(crate) fn transport_of(flow: Flow) -> store::Transport {
     match flow.transport {
@@ -351,20 +389,5 @@ pub(crate) fn transport_of(flow: Flow) -> store::Transport {
         sip::Transport::Tls => store::Transport::Tls,
         sip::Transport::Ws => store::Transport::Ws,
         sip::Transport::Wss => store::Transport::Wss,
-    }
-}
-
-/// The address to send to for a datagram binding: the port that the Contact says when it names the host that the REGISTER
-/// came from, else where the REGISTER came from, which is what leads through a NAT (RFC 3581 §4, RFC 5626 §5.3).
-pub(crate) fn datagram_target(contact: &sip::Uri, source: SocketAddr) -> SocketAddr {
-    let host = contact.host.trim_start_matches('[').trim_end_matches(']');
-    let plain = contact
-        .param("transport")
-        .is_none_or(|transport| transport.eq_ignore_ascii_case("udp"));
-    match host.parse::<std::net::IpAddr>() {
-        Ok(address) if plain && address.to_canonical() == source.ip().to_canonical() => {
-            SocketAddr::new(source.ip(), contact.port.unwrap_or(5060))
-        }
-        _ => source,
     }
 }

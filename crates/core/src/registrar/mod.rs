@@ -27,7 +27,6 @@ pub(crate) use authentication::Authenticator;
 pub use deregistration::{LiveBinding, binding_id};
 pub use events::{EventKind, Events, RegistrationEvent};
 pub(crate) use herald::Herald;
-pub(crate) use location::datagram_target;
 pub(crate) use location::transport_of;
 pub use location::{Location, Reach};
 pub(crate) use path::{next_hop, route};

@@ -77,7 +77,7 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
             }
             put(&mut event, "time", &time(about.session_start));
         }
-        Occasion::Redirect => {
+        Occasion::Redirect | Occasion::Transfer { .. } => {
             put(&mut event, "eventType", "redirect");
             put(&mut event, "callState", call_state(about.status));
             put(&mut event, "time", &time(about.session_start));

@@ -5,7 +5,7 @@ use offhook_core::AccountFacts;
 
 use crate::voice::parameter::{
     Parameters, call_status, dial_action, dial_ended, dial_leg_ended, direction, ended,
-    microseconds, put, times,
+    microseconds, put, times, transfer,
 };
 
 /// The name of this platform as the source of a hang-up.
@@ -17,6 +17,13 @@ pub(crate) fn parameters(account: &AccountFacts, about: &About, occasion: &Occas
     match occasion {
         Occasion::StartApp => common(&mut parameters, account, about, "StartApp"),
         Occasion::Redirect => common(&mut parameters, account, about, "Redirect"),
+        Occasion::Transfer {
+            refer_to,
+            by_caller,
+        } => {
+            common(&mut parameters, account, about, "Redirect");
+            transfer(&mut parameters, refer_to, *by_caller);
+        }
         Occasion::DialEnded(summary) => {
             common(&mut parameters, account, about, "Redirect");
             dial_ended(&mut parameters, about, summary);

@@ -206,6 +206,20 @@ fn refusal(caller: &Caller, error: Error) -> Refusal {
     }
 }
 
+/// The URL that is asked what becomes of a call that a phone transfers: `sip_transfer_url`.
+pub(crate) fn transfer(application: &Application) -> Option<::call::Link> {
+    let text = |key: &str| application.extra.get(key).and_then(Value::as_str);
+    Some(::call::Link {
+        url: text("sip_transfer_url")
+            .filter(|url| !url.is_empty())?
+            .to_owned(),
+        method: match text("sip_transfer_method") {
+            Some("GET") => ::call::HttpMethod::Get,
+            _ => ::call::HttpMethod::Post,
+        },
+    })
+}
+
 /// Exactly the documented keys; `default_number_app` is never shown.
 pub(crate) fn object(caller: &Caller, application: &Application) -> Map<String, Value> {
     let id = application.id.to_string();

@@ -23,8 +23,8 @@ use axum::Router;
 use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use offhook_core::{
-    AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
-    RegistrationEvent,
+    AccountFacts, Application, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts,
+    Payload, RegistrationEvent,
 };
 
 use crate::http::{Route, join, normalized};
@@ -196,6 +196,10 @@ impl Dialect for Vobiz {
         base: &str,
     ) -> Result<::call::Document, DocumentError> {
         xml::document(body, base).map_err(|fault| DocumentError::Xml(fault.to_string()))
+    }
+
+    fn transfer(&self, application: &Application) -> Option<::call::Link> {
+        application::transfer(application)
     }
 
     /// vobiz-rest.md §8.1: ten seconds a try, one more try.

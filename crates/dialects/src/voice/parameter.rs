@@ -55,6 +55,12 @@ pub(crate) fn dial_ended(to: &mut Parameters, about: &About, summary: &DialSumma
     put(to, "DialBLegUUID", b_leg.unwrap_or_default());
 }
 
+/// What the transfer URL is told; the names are chosen, no vendor documents them.
+pub(crate) fn transfer(to: &mut Parameters, refer_to: &str, by_caller: bool) {
+    put(to, "ReferTo", refer_to);
+    put(to, "TransferredBy", if by_caller { "aleg" } else { "bleg" });
+}
+
 /// What a leg that is over says, but for its amounts.
 pub(crate) fn ended(to: &mut Parameters, cdr: &Cdr, platform: &'static str) {
     put(to, "Duration", cdr.duration.as_secs());

@@ -29,6 +29,11 @@ impl Latch {
         }
     }
 
+    /// Lets go of the source that is locked: the phone has moved.
+    pub(crate) fn let_go(&mut self) {
+        self.locked = None;
+    }
+
     /// Says whether a valid packet from `from` is taken; the first that is locks.
     pub(crate) fn admit(&mut self, from: SocketAddr) -> bool {
         if let Some(locked) = self.locked {

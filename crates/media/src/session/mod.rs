@@ -13,7 +13,7 @@ use crate::plane::SessionId;
 use crate::room::bridge::PayloadMap;
 use crate::sdp::offer::{Numbers, offer};
 use crate::sdp::parse::Refusal;
-use crate::sdp::{Audio, Description, Here, Ours, answer};
+use crate::sdp::{Audio, Description, Direction, Here, Ours, answer};
 use latch::{Latch, OwnPorts};
 use rtp::{Header, Inbound, Pace};
 
@@ -81,8 +81,13 @@ pub(crate) enum Ports {
 /// A description that is to be made.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Making {
-    Offer { like: Option<SessionId> },
-    Answer { like: Option<SessionId> },
+    Offer {
+        like: Option<SessionId>,
+        both_ways: bool,
+    },
+    Answer {
+        like: Option<SessionId>,
+    },
 }
 
 /// The last offer of either side; answers to it may repeat (183, then 200).
@@ -149,12 +154,20 @@ impl Session {
     }
 
     /// Makes our offer.
-    pub(crate) fn offer(&mut self, address: IpAddr, like: Option<&Audio>) -> Bytes {
+    pub(crate) fn offer(
+        &mut self,
+        address: IpAddr,
+        like: Option<&Audio>,
+        both_ways: bool,
+    ) -> Bytes {
         let before = self
             .agreed
             .as_ref()
             .map(|agreed| (agreed.lines.as_slice(), agreed.place));
-        let ours = offer(like, &mut self.numbers, before);
+        let mut ours = offer(like, &mut self.numbers, before);
+        if both_ways {
+            ours.direction = Direction::BOTH;
+        }
         self.exchange = Exchange::Sent(ours.clone());
         self.write(address, ours)
     }
@@ -216,6 +229,16 @@ impl Session {
         }
         self.rtp.aim(audio.rtp, self.near);
         self.rtcp.aim(audio.rtcp, self.near);
+    }
+
+    /// The phone is seen somewhere else.
+    pub(crate) fn moved(&mut self, near: IpAddr) {
+        self.near = Some(near);
+        self.rtp.let_go();
+        self.rtcp.let_go();
+        if let Some(audio) = self.in_force().cloned() {
+            self.follow(&audio);
+        }
     }
 
     /// The description that the other leg's offer or answer is made from: the newest of this side.

@@ -89,6 +89,7 @@ fn command() -> impl Strategy<Value = Command> {
         (session(), like()).prop_map(|(session, like)| Command::Offer {
             session,
             like,
+            both_ways: false,
             near: None
         }),
         (session(), like()).prop_map(|(session, like)| Command::Answer { session, like }),

@@ -327,6 +327,7 @@ fn r15_no_ports_and_no_room_say_so_and_leave_nothing_behind() {
     let offer = Command::Offer {
         session: B,
         like: Some(A),
+        both_ways: false,
         near: None,
     };
     let none = [Event::Unavailable { session: B }];

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use media::{Event, Forward, OfferOrAnswer, Stats};
+use media::{Command, Event, Forward, Input, OfferOrAnswer, Stats};
 
-use crate::rig::{A, B, Rig, at, body, packet};
+use crate::rig::{A, B, Rig, at, body, ip, packet};
 
 const G711: &[&str] = &[
     "m=audio 4000 RTP/AVP 0 8 101",
@@ -183,6 +183,40 @@ fn a_phone_behind_nat_is_heard_from_its_nat_and_answered_there() {
         rig.rtp(A, "198.51.100.7:31002", &mut packet(0, 3))
             .is_some()
     );
+}
+
+#[test]
+fn t17_a_phone_that_moves_is_heard_from_its_new_place() {
+    let mut rig = Rig::new();
+    rig.call(&body("192.168.1.10", G711), &body("203.0.113.9", G711));
+    let near = |rig: &mut Rig, address| {
+        let near = ip(address);
+        let told = rig.handle(Input::Command(Command::Near { session: A, near }));
+        assert_eq!(told, []);
+    };
+    near(&mut rig, "198.51.100.7");
+    assert!(
+        rig.rtp(A, "198.51.100.7:40000", &mut packet(0, 1))
+            .is_some()
+    );
+    // Its NAT made another mapping: without word of it the new port is a stranger's.
+    rig.pass(FRAME);
+    assert_eq!(rig.rtp(A, "198.51.100.7:40001", &mut packet(0, 2)), None);
+    near(&mut rig, "198.51.100.7");
+    assert!(
+        rig.rtp(A, "198.51.100.7:40001", &mut packet(0, 3))
+            .is_some()
+    );
+    // It went to another network.
+    near(&mut rig, "198.51.100.99");
+    rig.pass(FRAME);
+    assert_eq!(rig.rtp(A, "198.51.100.7:40001", &mut packet(0, 4)), None);
+    assert!(
+        rig.rtp(A, "198.51.100.99:6000", &mut packet(0, 5))
+            .is_some()
+    );
+    let back = rig.rtp(B, BOB, &mut packet(0, 1)).map(|forward| forward.to);
+    assert_eq!(back, Some(at("198.51.100.99:6000")));
 }
 
 #[test]

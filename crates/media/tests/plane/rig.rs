@@ -121,6 +121,7 @@ impl Rig {
         match self.command(Command::Offer {
             session,
             like,
+            both_ways: false,
             near: None,
         }) {
             Event::Offered { session: to, sdp } if to == session => text(&sdp),

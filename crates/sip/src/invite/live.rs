@@ -306,6 +306,7 @@ impl Live {
             wire.respond(now, transaction, request.respond(Status::TRYING));
         }
         self.dialog.refresh(request.contacts().ok());
+        session.follow_datagram(wire, &self.dialog.target, flow);
         let sdp = sdp(&request.headers, &request.body);
         session.tell(wire, SessionEvent::Offered { sdp });
         self.theirs = Some(Theirs {

@@ -32,10 +32,11 @@ use crate::invite::session_timer::Timed;
 use crate::message::body::sdp;
 use crate::stack::wire::{Due, Wire};
 use crate::stack::{Command, EndReason, SessionEvent, SessionId};
+use crate::target::datagram_target;
 use crate::transaction::key::Token;
 use crate::transaction::layer::TransactionId;
 use crate::transaction::timer::TimerId;
-use crate::{Flow, Header, Headers, Name, Request, Response, Status, Text};
+use crate::{Flow, Header, Headers, Name, Request, Response, Status, Text, Uri};
 
 pub(crate) use outgoing::Call;
 
@@ -417,9 +418,46 @@ impl Session {
     /// Follows the other side to the connection of its latest request (RFC 5626 §4.3; RFC 7118 §5).
     fn follow(&mut self, wire: &mut Wire, flow: Flow) {
         if flow.transport.is_reliable() {
-            self.flow = flow;
-            self.disarm(wire, Alarm::FlowLost);
+            self.go_on(wire, flow);
         }
+    }
+
+    /// Follows a target refresh request that came in datagrams from another address: of a phone that changed its network, or
+    /// whose NAT changed the mapping (RFC 3261 §12.2.2). A phone without NAT in between may send from any port.
+    fn follow_datagram(&mut self, wire: &mut Wire, contact: &Text, flow: Flow) {
+        let contact = Uri::parse(contact).ok();
+        let remote = contact.map_or(flow.remote, |contact| {
+            datagram_target(&contact, flow.remote)
+        });
+        let is_behind_nat = remote == flow.remote;
+        let is_elsewhere = flow.remote.ip() != self.flow.remote.ip();
+        if !flow.transport.is_reliable() && (is_behind_nat || is_elsewhere) {
+            self.go_on(wire, Flow { remote, ..flow });
+        }
+    }
+
+    /// Requests to the other side go over this flow from here on.
+    pub(crate) fn go_on(&mut self, wire: &mut Wire, flow: Flow) {
+        self.disarm(wire, Alarm::FlowLost);
+        if self.flow == flow {
+            return;
+        }
+        self.flow = flow;
+        let remote = flow.remote;
+        self.tell(wire, SessionEvent::Moved { remote });
+    }
+
+    /// Whether it is established, with this Call-ID, and with the phone of this Contact.
+    pub(crate) fn is_of(&self, call_id: &Text, contact: &Text) -> bool {
+        let Stage::Live(live) = &self.stage else {
+            return false;
+        };
+        let same = |target: &Text| {
+            target == contact
+                || Uri::parse(target)
+                    .is_ok_and(|target| Uri::parse(contact).is_ok_and(|uri| target.same_as(&uri)))
+        };
+        live.dialog.call_id == *call_id && same(&live.dialog.target)
     }
 
     fn arm(&mut self, now: Instant, wire: &mut Wire, alarm: Alarm, wait: Duration) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::invite::{Call, Session};
 use crate::stack::{Command, Event, Output, SessionEvent, SessionId, Stack};
 use crate::transaction::key::MergeKey;
-use crate::{Flow, Request, Status};
+use crate::{Flow, Request, Status, Text};
 
 impl Stack {
     pub(super) fn command(&mut self, now: Instant, command: Command) {
@@ -71,6 +71,11 @@ impl Stack {
                     session.command(now, wire, command)
                 });
             }
+            Command::Follow {
+                call_id,
+                contact,
+                flow,
+            } => self.follow(now, &call_id, &contact, flow),
             Command::Find {
                 session,
                 request,
@@ -122,6 +127,16 @@ impl Stack {
         let token = self.wire.draw();
         let session = Session::outgoing(now, &mut self.wire, id, token, call);
         self.insert(session);
+    }
+
+    /// Looks at every session: a phone moves seldom, and only one that talks is followed.
+    fn follow(&mut self, now: Instant, call_id: &Text, contact: &Text, flow: Flow) {
+        let sessions = self.sessions.values();
+        let of_phone = sessions.filter(|session| session.is_of(call_id, contact));
+        let ids: Vec<_> = of_phone.map(|session| session.id).collect();
+        for id in ids {
+            self.with(now, id, |session, wire| session.go_on(wire, flow));
+        }
     }
 
     fn has_no_room(&self) -> bool {

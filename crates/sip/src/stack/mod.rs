@@ -15,6 +15,7 @@ mod subscribe;
 pub(crate) mod wire;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -462,6 +463,15 @@ pub enum Command {
         /// Our answer.
         sdp: Option<Bytes>,
     },
+    /// A phone has registered over another flow: its established sessions go on there (RFC 5626 §4.3).
+    Follow {
+        /// The Call-ID of the session.
+        call_id: Text,
+        /// The Contact that it registered. A session with another one is of another phone, and stays.
+        contact: Text,
+        /// The flow.
+        flow: Flow,
+    },
     /// Changes an established session (RFC 3261 §14.1). Without an offer of ours the answer brings one:
     /// [`Command::Acknowledge`].
     Reinvite {
@@ -639,6 +649,11 @@ pub enum SessionEvent {
         status: Status,
         /// The answer, when there was one.
         response: Option<Response>,
+    },
+    /// The other side goes on over another flow (RFC 5626 §4.3): its media may come from elsewhere too.
+    Moved {
+        /// Where it is.
+        remote: SocketAddr,
     },
     /// CANCEL came for the pending INVITE; 200 and 487 are sent. The session is gone.
     Cancelled {

@@ -525,6 +525,7 @@ fn told(event: &Event) -> String {
                 )
             }
             SessionEvent::Found { replaced, .. } => format!("Found {replaced:?}"),
+            SessionEvent::Moved { remote } => format!("Moved {remote}"),
         },
     }
 }

@@ -5,6 +5,7 @@
 //! comes meanwhile is the next batch. Old segments are cleaned: what is live in the oldest is written again at the end, and
 //! the file goes, once everything that was decided until then is on disk.
 
+mod examine;
 pub(crate) mod frame;
 mod recovery;
 mod segment;
@@ -21,6 +22,8 @@ use crate::binding::table::Table;
 use crate::engine::{Completion, Durability};
 use crate::error::{Error, Result};
 use segment::Directory;
+
+pub use examine::{Entry, examine};
 
 /// Octets of records that may wait for the writer; the next change is refused with [`Error::Busy`]. At a hundred octets
 /// each that is ten times what a processor registers in the time of a slow commit.

@@ -183,6 +183,7 @@ impl Dialing {
         contacts.truncate(MAX_CONTACTS);
         let direct = self.dial.direct;
         let shown = self.dial.caller_id.clone();
+        let shown = shown.unwrap_or_else(|| self.caller(ctx).number_or_user.clone());
         let found = self
             .callees
             .iter_mut()
@@ -202,7 +203,6 @@ impl Dialing {
         }
         attempts.retain(|(attempt, _)| *attempt != id);
         rest.followed += 1;
-        let shown = shown.unwrap_or_else(|| ctx.caller.number_or_user.clone());
         let query = ctx.locate(
             shown,
             TargetKind::Redirected(Redirected {

@@ -76,8 +76,9 @@ impl Dialing {
 
     /// The winner's description is known from its early media.
     pub(super) fn reuse_early(&mut self, ctx: &mut Context, b: LegId) -> Step {
+        let near = self.near(ctx);
         match self.early.as_ref().map(|early| &early.step) {
-            Some(EarlyStep::Sent(answer)) if ctx.wire(LegId::A) == Wire::Incoming => {
+            Some(EarlyStep::Sent(answer)) if ctx.wire(near) == Wire::Incoming => {
                 let answer = answer.clone();
                 ctx.answer_a(answer);
                 self.join(ctx, b)
@@ -103,19 +104,21 @@ impl Dialing {
 
     /// The winner's description is read: the caller gets its own.
     pub(super) fn answer_like(&mut self, ctx: &mut Context, b: LegId) -> Step {
-        let step = match (ctx.wire(LegId::A), &ctx.caller.offer) {
+        let near = self.near(ctx);
+        let step = match (ctx.wire(near), &self.caller(ctx).offer) {
             (Wire::Up, _) => {
                 // An earlier answer may have told the caller what an earlier callee chose.
+                self.untold = false;
                 let step = self.join(ctx, b);
                 ctx.refresh();
                 return step;
             }
             (_, Some(_)) => {
-                ctx.make_answer(LegId::A, Some(b));
+                ctx.make_answer(near, Some(b));
                 Join::AnswerA
             }
             (_, None) => {
-                ctx.make_offer(LegId::A, Some(b));
+                ctx.make_offer(near, Some(b));
                 Join::OfferA
             }
         };
@@ -129,13 +132,14 @@ impl Dialing {
         b: LegId,
         event: SessionEvent,
     ) -> Step {
+        let near = self.near(ctx);
         match event {
             SessionEvent::Confirmed { sdp: Some(sdp) } => {
                 self.state = State::Joining {
                     b,
                     step: Join::ReadA,
                 };
-                ctx.describe(LegId::A, OfferOrAnswer::Answer, sdp);
+                ctx.describe(near, OfferOrAnswer::Answer, sdp);
                 Step::Continue
             }
             // RFC 3261 §13.2.2.4: our offer in the 200 must be answered in the ACK.
@@ -147,10 +151,15 @@ impl Dialing {
     }
 
     pub(super) fn join(&mut self, ctx: &mut Context, b: LegId) -> Step {
+        let near = self.near(ctx);
         self.state = State::Bridged { b };
-        ctx.connect(b);
-        ctx.set_timer(Timer::Verb, self.dial.time_limit);
+        ctx.connect(near, b);
+        ctx.clear_timer(Timer::Verb);
+        ctx.start_timer(Timer::TimeLimit, self.dial.time_limit);
         ctx.made_progress();
+        if std::mem::take(&mut self.untold) {
+            ctx.refresh_peer();
+        }
         if let Some(leg) = self.leg_of_attempt(b) {
             ctx.tell(leg, DialAction::Connected);
         }
@@ -158,7 +167,9 @@ impl Dialing {
     }
 
     pub(super) fn heard_a(&mut self, ctx: &mut Context, heard: Heard) -> Step {
+        let near = self.near(ctx);
         match (self.state, heard) {
+            (State::Linking(link), heard) => return self.heard_linking(ctx, link, &heard),
             (State::Ringing, Heard::Accepted) => self.call_ready(ctx),
             (State::Ringing, Heard::Answered(sdp)) => {
                 if let Some(
@@ -170,7 +181,7 @@ impl Dialing {
                 {
                     early.step = EarlyStep::Sent(sdp.clone());
                     let b = early.b;
-                    ctx.relay_once(b);
+                    ctx.relay_once(near, b);
                     ctx.ring_a(Status::SESSION_PROGRESS, Some(sdp));
                 }
             }
@@ -193,7 +204,7 @@ impl Dialing {
                 Heard::Answered(sdp),
             ) => {
                 // Before the answer: the caller talks as soon as it has it.
-                ctx.relay_once(b);
+                ctx.relay_once(near, b);
                 ctx.answer_a(sdp);
                 return self.join(ctx, b);
             }
@@ -233,6 +244,7 @@ impl Dialing {
     }
 
     pub(super) fn heard_b(&mut self, ctx: &mut Context, id: LegId, heard: Heard) -> Step {
+        let near = self.near(ctx);
         match (self.state, heard) {
             (State::Ringing, Heard::Offered(sdp)) => self.invite(ctx, id, sdp),
             (State::Ringing, Heard::Accepted) => {
@@ -245,7 +257,7 @@ impl Dialing {
                     && early.b == id
                 {
                     early.step = EarlyStep::Answering;
-                    ctx.make_answer(LegId::A, Some(id));
+                    ctx.make_answer(near, Some(id));
                 }
             }
             (

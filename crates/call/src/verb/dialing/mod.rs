@@ -7,13 +7,15 @@
 mod flows;
 mod hunt;
 mod join;
+mod link;
 mod over;
+mod referral;
 mod targets;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::SessionEvent;
+use sip::{SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{DialStatus, DialSummary, FetchId, Occasion};
@@ -24,7 +26,10 @@ use crate::verb::dial::{Dial, Place, QueryId, Target};
 use crate::verb::{Event, Step};
 
 use hunt::Rest;
+use link::Link;
 use over::action_failed;
+
+pub(crate) use referral::Referral;
 
 /// Targets of one Dial; the rest is not called.
 const MAX_TARGETS: usize = 20;
@@ -47,12 +52,18 @@ pub(crate) struct Dialing {
     flows: Vec<(LegId, Place)>,
     /// The best refusal so far.
     refusal: Option<End>,
+    /// What is particular about it when a transfer made it.
+    referral: Option<Box<Referral>>,
+    /// Whether the other call has still to hear what the near end of this one describes.
+    untold: bool,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum State {
     /// Targets are looked up and called.
     Ringing,
+    /// A leg of another call is to answer at once.
+    Linking(Link),
     /// One has answered and is being joined with the caller.
     Joining { b: LegId, step: Join },
     /// The two talk.
@@ -123,13 +134,23 @@ enum EarlyStep {
 }
 
 impl Dialing {
-    pub(crate) fn start(mut dial: Dial, ctx: &mut Context) -> Result<Self, Step> {
+    pub(crate) fn start(dial: Dial, ctx: &mut Context) -> Result<Self, Step> {
+        Self::begin(dial, None, ctx)
+    }
+
+    fn begin(
+        mut dial: Dial,
+        referral: Option<Box<Referral>>,
+        ctx: &mut Context,
+    ) -> Result<Self, Step> {
         let targets = std::mem::take(&mut dial.targets);
         if targets.is_empty() {
             // voice-xml.md §4.6: no usable child, next element, no action.
             return Err(Step::Done);
         }
-        ctx.show_headers(&dial.sip_headers);
+        if referral.is_none() {
+            ctx.show_headers(&dial.sip_headers);
+        }
         ctx.set_timer(Timer::Verb, dial.timeout);
         let callees = targets
             .into_iter()
@@ -137,7 +158,8 @@ impl Dialing {
             .zip(1..)
             .map(|(target, position)| {
                 let shown = target.caller_id.as_ref().or(dial.caller_id.as_ref());
-                let shown = shown.unwrap_or(&ctx.caller.number_or_user).clone();
+                let caller = Referral::caller(referral.as_deref(), ctx);
+                let shown = shown.unwrap_or(&caller.number_or_user).clone();
                 let state = CalleeState::Locating(ctx.locate(shown, target.kind.clone()));
                 Callee {
                     target,
@@ -157,33 +179,27 @@ impl Dialing {
             early: None,
             flows: Vec::new(),
             refusal: None,
+            referral,
+            untold: false,
         })
     }
 
     pub(crate) fn on_event(&mut self, ctx: &mut Context, event: Event) -> Step {
+        let near = self.near(ctx);
         match (self.state, event) {
             (State::Ringing, Event::Located { query, outcome }) => {
                 self.located(ctx, query, outcome)
             }
-            (
-                _,
-                Event::Media {
-                    leg: LegId::A,
-                    heard,
-                },
-            ) => self.heard_a(ctx, heard),
+            (_, Event::Media { leg, heard }) if leg == near => self.heard_a(ctx, heard),
             (_, Event::Media { leg, heard }) => self.heard_b(ctx, leg, heard),
             (
                 State::Joining {
                     b,
                     step: Join::AwaitAck,
                 },
-                Event::Leg {
-                    leg: LegId::A,
-                    event,
-                },
-            ) => self.acknowledged(ctx, b, event),
-            (_, Event::Leg { leg: LegId::A, .. }) => Step::Continue,
+                Event::Leg { leg, event },
+            ) if leg == near => self.acknowledged(ctx, b, event),
+            (_, Event::Leg { leg, .. }) if leg == near => Step::Continue,
             (
                 State::Ringing,
                 Event::Leg {
@@ -242,14 +258,19 @@ impl Dialing {
                 ctx.attempt_gone(leg, None);
                 self.lost(ctx, leg, End::of_session(&why, HangupSource::Callee))
             }
-            (State::Ringing, Event::Deadline) => self.rang_long_enough(ctx),
+            (State::Ringing, Event::Deadline | Event::TimeLimit) => self.rang_long_enough(ctx),
             (State::Ringing, Event::Turn) => self.turn(ctx),
+            (State::Linking(Link::Find), Event::Found(replaced)) => self.found(ctx, replaced),
+            (State::Linking(_), Event::Across { from, word }) => {
+                self.heard_across(ctx, from, &word)
+            }
+            (State::Linking(_), Event::Deadline) => self.not_linked(ctx, Status::REQUEST_TIMEOUT),
             (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
                 Cause::InternalError,
                 HangupSource::Error,
                 500,
             )),
-            (State::Bridged { b }, Event::Deadline) => {
+            (State::Bridged { b }, Event::TimeLimit) => {
                 let end = End::new(Cause::ScheduledHangup, HangupSource::Platform);
                 self.bridge_over(ctx, b, end)
             }
@@ -274,8 +295,17 @@ impl Dialing {
 
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
+        let summary = self.summary_of(ctx, end);
+        if summary.is_some() {
+            self.end_all(ctx, end);
+            self.tell_action(ctx, summary);
+        }
+    }
+
+    /// How a Dial went that ends with the caller's leg; none that was over before.
+    fn summary_of(&mut self, ctx: &Context, end: End) -> Option<DialSummary> {
         let (status, cause) = match (std::mem::replace(&mut self.state, State::Over), end.cause) {
-            (State::Asking { .. } | State::Over, _) => return,
+            (State::Asking { .. } | State::Over, _) => return None,
             (State::Bridged { .. }, Cause::Canceled) => {
                 (DialStatus::Completed, Cause::NormalHangup)
             }
@@ -288,14 +318,16 @@ impl Dialing {
         } else {
             None
         };
-        self.end_all(ctx, end);
-        if let Some(link) = self.dial.action.clone() {
-            let summary = DialSummary {
-                status,
-                rang: self.rang,
-                cause,
-                b_leg,
-            };
+        Some(DialSummary {
+            status,
+            rang: self.rang,
+            cause,
+            b_leg,
+        })
+    }
+
+    fn tell_action(&self, ctx: &mut Context, summary: Option<DialSummary>) {
+        if let (Some(link), Some(summary)) = (self.dial.action.clone(), summary) {
             ctx.fetch_only(link, Occasion::DialEnded(summary));
         }
     }

@@ -104,8 +104,18 @@ impl Dialing {
         self.state = State::Over;
         ctx.clear_timer(Timer::Verb);
         ctx.clear_timer(Timer::Turn);
+        if self.is_on_trial() {
+            return Step::End(end);
+        }
+        ctx.clear_timer(Timer::TimeLimit);
         ctx.disconnect();
         ctx.last_dial = Some(end);
+        // Before a transfer somebody did talk.
+        let before = self.referral.as_ref().and_then(|referral| referral.before);
+        let (status, b_leg) = match (b_leg, before) {
+            (None, Some(before)) => (DialStatus::Completed, Some(before)),
+            _ => (status, b_leg),
+        };
         let summary = DialSummary {
             status,
             rang: self.rang,

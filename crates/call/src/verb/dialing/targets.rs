@@ -6,8 +6,9 @@ use sip::{Header, Name, Status};
 
 use super::flows::keep_other_flows;
 use super::hunt::Rest;
-use super::{Callee, CalleeState, Dialing, Early, EarlyStep, no_room};
+use super::{Callee, CalleeState, Dialing, Early, EarlyStep, Referral, no_room};
 use crate::address::{NONE, custom_headers, from_value};
+use crate::call::Caller;
 use crate::context::Context;
 use crate::leg::{Described, LegId, Wire};
 use crate::verb::dial::{Dial, LocateFailure, Located, QueryId, Target};
@@ -34,7 +35,8 @@ impl Dialing {
         let Some(leg) = ctx.new_leg_id() else {
             return Step::End(too_many_documents());
         };
-        let from = shown_from(&self.dial, &callee.target, ctx);
+        let caller = Referral::caller(self.referral.as_deref(), ctx);
+        let from = shown_from(&self.dial, &callee.target, caller);
         let (mut record, places, failure) = match outcome {
             Ok(located) => {
                 let mut record = ctx.callee_record(leg, from, located.shows_as);
@@ -74,15 +76,17 @@ impl Dialing {
 
     /// Asks for offers to everybody who is found, once the plane knows what the caller offers.
     pub(super) fn call_ready(&mut self, ctx: &mut Context) {
-        let like = if ctx.wire(LegId::A) == Wire::Up {
-            Some(LegId::A)
+        let near = self.near(ctx);
+        let is_up = ctx.wire(near) == Wire::Up;
+        let like = if is_up {
+            Some(near)
         } else {
-            match (ctx.caller.offer.clone(), ctx.described(LegId::A)) {
+            match (self.caller(ctx).offer.clone(), ctx.described(near)) {
                 (None, _) => None,
-                (Some(_), Described::Yes) => Some(LegId::A),
+                (Some(_), Described::Yes) => Some(near),
                 (Some(_), Described::Asked) => return,
                 (Some(offer), Described::No) => {
-                    ctx.describe(LegId::A, OfferOrAnswer::Offer, offer);
+                    ctx.describe(near, OfferOrAnswer::Offer, offer);
                     return;
                 }
             }
@@ -90,8 +94,13 @@ impl Dialing {
         for callee in &self.callees {
             if let CalleeState::Calling { attempts, .. } = &callee.state {
                 for (id, place) in attempts {
-                    if place.is_some() && !ctx.has_asked_offer(*id) {
-                        ctx.make_offer(*id, like);
+                    if place.is_none() || ctx.has_asked_offer(*id) {
+                        continue;
+                    }
+                    // Whoever put the near end on hold before, with these it is to talk.
+                    match is_up {
+                        true => ctx.make_offer_to_talk(*id, near),
+                        false => ctx.make_offer(*id, like),
                     }
                 }
             }
@@ -100,6 +109,7 @@ impl Dialing {
 
     /// The offer for an attempt is made: its INVITE goes out.
     pub(super) fn invite(&mut self, ctx: &mut Context, id: LegId, sdp: Bytes) {
+        let caller = Referral::caller(self.referral.as_deref(), ctx);
         for callee in &mut self.callees {
             let CalleeState::Calling { attempts, .. } = &mut callee.state else {
                 continue;
@@ -114,8 +124,8 @@ impl Dialing {
             let name = target.caller_name.as_deref();
             let name = name.or(dial.caller_name.as_deref());
             // RFC 3323 §4.2: who wants to be anonymous is, unless the document shows a number of its own.
-            let hidden = ctx.caller.anonymous && caller_id.is_none();
-            let name = name.unwrap_or(&ctx.caller.name);
+            let hidden = caller.anonymous && caller_id.is_none();
+            let name = name.unwrap_or(&caller.name);
             let shown = place.over.as_ref().and_then(|over| over.shown.as_ref());
             let asserted = match shown {
                 Some(shown) => match &shown.user {
@@ -123,23 +133,25 @@ impl Dialing {
                     _ => from_value(NONE, NONE, &shown.domain),
                 },
                 None => from_value(
-                    caller_id.unwrap_or(&ctx.caller.number_or_user),
+                    caller_id.unwrap_or(&caller.number_or_user),
                     name,
-                    &ctx.caller.domain,
+                    &caller.domain,
                 ),
             };
             let is_nobody = shown.is_some_and(|shown| shown.user.is_none());
             let from = match hidden {
-                true => from_value(NONE, NONE, &ctx.caller.domain),
+                true => from_value(NONE, NONE, &caller.domain),
                 false => asserted.clone(),
             };
             let mut headers = custom_headers(
-                ctx.caller
+                caller
                     .headers
                     .iter()
                     .chain(&dial.sip_headers)
                     .chain(&target.sip_headers),
             );
+            let referred_by = self.referral.as_ref().and_then(|by| by.referred_by.clone());
+            headers.extend(referred_by.map(|by| Header::new(Name::ReferredBy, by)));
             if place.trusted && caller_id != Some(NONE) && !is_nobody {
                 // RFC 3325 §5: who is trusted learns who calls, and that others must not.
                 headers.push(Header::new(Name::PAssertedIdentity, asserted));
@@ -167,11 +179,13 @@ impl Dialing {
             return Step::Continue;
         }
         ctx.leg_rings(leg);
+        let near = self.near(ctx);
         let first = !std::mem::replace(&mut self.rang, true);
-        let wanted = (self.dial.direct || self.dial.early_media) && ctx.caller.offer.is_some();
+        let wanted =
+            (self.dial.direct || self.dial.early_media) && self.caller(ctx).offer.is_some();
         match sdp {
             Some(description)
-                if wanted && self.early.is_none() && ctx.wire(LegId::A) == Wire::Incoming =>
+                if wanted && self.early.is_none() && ctx.wire(near) == Wire::Incoming =>
             {
                 ctx.describe(id, OfferOrAnswer::Answer, description.clone());
                 self.early = Some(Early {
@@ -189,7 +203,7 @@ impl Dialing {
 }
 
 /// Who calls, as records and callbacks show it.
-fn shown_from(dial: &Dial, target: &Target, ctx: &Context) -> String {
+fn shown_from(dial: &Dial, target: &Target, caller: &Caller) -> String {
     let caller_id = target.caller_id.as_ref().or(dial.caller_id.as_ref());
-    caller_id.unwrap_or(&ctx.caller.from).clone()
+    caller_id.unwrap_or(&caller.from).clone()
 }

@@ -1,0 +1,111 @@
+//! Where a transfer leads: RFC 3515. The target is called as if whoever transfers dialled it, with its permissions and
+//! limits, and never a way that it has not got itself (hard case S75).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use call::{Cause, Cdr, LegId, LegRecord, LocateFailure, Located, Now, QueryId, Referred};
+use jiff::Timestamp;
+use store::Id;
+
+use crate::calls::Inner;
+use crate::calls::limits::Ticket;
+use crate::calls::locate::{Asker, Locator};
+use crate::calls::permission::Permission;
+
+/// The transfers of one call: what is asked, and which legs came of it.
+#[derive(Debug, Default)]
+pub(crate) struct Referrals {
+    /// Targets that are looked up, and who is counted for them; none is counted who made the call.
+    asked: BTreeMap<QueryId, Option<Ticket>>,
+    /// The target that was found last, until its leg begins.
+    found: Option<Option<Ticket>>,
+    legs: BTreeMap<LegId, Option<Ticket>>,
+}
+
+impl Referrals {
+    /// Counts a transfer as a call of who transfers, and tells for whom its target is looked up.
+    pub(crate) fn ask(
+        &mut self,
+        calls: &Inner,
+        now: &Now,
+        of_call: (&Asker, Option<&Ticket>),
+        query: QueryId,
+        referred: &Referred,
+    ) -> Result<Asker, Cause> {
+        let (asker, ticket) = of_call;
+        if referred.by_caller {
+            // The call itself is counted already.
+            if let Some(ticket) = ticket {
+                ticket.again(now)?;
+            }
+            self.asked.insert(query, None);
+            return Ok(asker.clone());
+        }
+        let by = referred.by.and_then(|by| Id::try_from(by.0).ok());
+        let caller = by.and_then(|by| calls.directory.subscriber_by_id(by));
+        // Who is no endpoint of ours reaches what a stranger reaches.
+        let account = match &caller {
+            Some(caller) => calls.directory.account(caller.account),
+            None => Some(Arc::clone(&asker.account)),
+        };
+        let account = account
+            .filter(|account| account.enabled)
+            .ok_or(Cause::Forbidden)?;
+        let ticket = calls.limits.admit(now, account.id, by)?;
+        self.asked.insert(query, Some(ticket));
+        Ok(Asker {
+            account,
+            caller,
+            ..asker.clone()
+        })
+    }
+
+    /// A target was looked up.
+    pub(crate) fn located(&mut self, query: QueryId) {
+        self.found = self.asked.remove(&query);
+    }
+
+    /// A leg begins, or goes on.
+    pub(crate) fn recorded(&mut self, record: &LegRecord) {
+        if let Some(ticket) = self.found.take() {
+            self.legs.insert(record.leg, ticket);
+        }
+    }
+
+    /// All that came of an answer is known: a target without a leg is counted no more.
+    pub(crate) fn settle(&mut self) {
+        self.found = None;
+    }
+
+    /// A leg is over: what it talked is counted like a call of who transferred; `ticket` is that of the call.
+    pub(crate) fn ended(&mut self, now: &Now, ticket: Option<&Ticket>, cdr: &Cdr) {
+        if let Some(own) = self.legs.remove(&cdr.leg.leg)
+            && let Some(ticket) = own.as_ref().or(ticket)
+        {
+            ticket.talked(now, cdr.duration);
+        }
+    }
+}
+
+impl Locator {
+    /// Finds the target of a transfer, if who transfers may call it.
+    pub(crate) async fn referred(
+        &self,
+        now: Timestamp,
+        asker: &Asker,
+        referred: &Referred,
+    ) -> Result<Located, LocateFailure> {
+        self.directory.loaded().await;
+        let aim = self.view(asker).read(&referred.to);
+        let missing = asker
+            .caller
+            .as_ref()
+            .and_then(|caller| Permission::missing_for_call(caller, &aim));
+        if let Some(permission) = missing {
+            return Err(LocateFailure::Rule(permission.cause()));
+        }
+        self.aimed(now, asker, &aim, referred.to.trim(), false)
+            .await
+    }
+}

@@ -1,0 +1,417 @@
+"""Transfers by phones: RFC 3515, RFC 4488; the two that are left talk, and nobody is lost when it fails."""
+
+import re
+import urllib.parse
+
+import pytest
+import requests
+
+from harness import wait
+from harness.agent import Agent, Rtp, sdp
+
+PASSWORD = "correct-horse"
+
+
+class Phones:
+    """Registered agents of one account, closed together."""
+
+    def __init__(self, server):
+        self.server, self.agents = server, []
+
+    def __call__(self, name, application=None):
+        agent = Agent(self.server, self.server.endpoint(name, application=application)[0])
+        self.agents.append(agent)
+        assert agent.register().status == 200
+        return agent
+
+
+@pytest.fixture
+def phone(shared_server):
+    phones = Phones(shared_server)
+    yield phones
+    for agent in phones.agents:
+        agent.close()
+
+
+def up(caller, callee, one=40000, two=40002):
+    call = caller.invite(callee.user, body=sdp(one))
+    rings = callee.incoming()
+    rings.answer(sdp(two))
+    return call, rings, call.answered()
+
+
+def refer(dialog, target, extra=""):
+    """The answer to a REFER."""
+    target = target if ":" in target else f"sip:{target}@{dialog.agent.domain}"
+    number = dialog.request("REFER", extra=f"Refer-To: <{target}>\n{extra}")
+    return dialog.agent.final(dialog.call_id, number)
+
+
+def progress(dialog, count=None):
+    """What the NOTIFYs say, up to the last one or so many of them: status, state of the subscription."""
+    told, seen = [], set()
+    while not (told and told[-1][1].startswith("terminated")) and len(told) != count:
+        notify = dialog.asks("NOTIFY")
+        dialog.reply(notify, 200)
+        if notify.cseq in seen:
+            continue
+        seen.add(notify.cseq)
+        assert notify.get("event").startswith("refer;id=")
+        assert notify.get("content-type") == "message/sipfrag;version=2.0"
+        told.append((int(notify.body.split()[1]), notify.get("subscription-state")))
+    return told
+
+
+ACTIVE, OVER = "active;expires=300", "terminated;reason=noresource"
+
+
+def reinvited(dialog, port):
+    """Answers our re-INVITE and gives it."""
+    asked = dialog.asks("INVITE")
+    dialog.reply(asked, 200, sdp(port, version=2))
+    dialog.asks("ACK")
+    return asked
+
+
+def hear_each_other(one, to_one, two, to_two):
+    """Two sockets, and the ports at which the server takes what they send."""
+    one.send(to_one, b"1")
+    two.send(to_two, b"2")
+
+    def heard(socket, mark):
+        def came():
+            packet = socket.receive(0.2)
+            return packet and packet[:1] == mark
+        wait.until(came, f"RTP {mark}", step=0)
+    heard(two, b"1")
+    heard(one, b"2")
+
+
+def records(server, *users):
+    """The finished legs of these users."""
+    return [r for r in server.finished_calls() if any(u in r["from_number"] + r["to_number"] for u in users)]
+
+
+@pytest.mark.parametrize("who", ["callee", "caller"])
+def test_a_blind_transfer_tells_its_progress_and_joins_the_two_that_are_left(phone, shared_server, who):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as b, Rtp() as c:
+        call, rings, ok = up(alice, bob, a.port, b.port)
+        by, left, left_rtp, left_port = {
+            "callee": (rings, call, a, ok.audio_port),
+            "caller": (call, rings, b, rings.invite.audio_port)}[who]
+        asked = f"Referred-By: <sip:{by.agent.user}@{by.agent.domain}>\n"
+        assert refer(by, carol.user, asked).status == 202
+        third = carol.incoming()
+        named = f"<sip:{left.agent.user}@{left.agent.domain}>"
+        assert named in third.invite.get("from")
+        assert third.invite.get("referred-by") == f"<sip:{by.agent.user}@{by.agent.domain}>"
+        third.ring()
+        assert progress(by, 2) == [(100, ACTIVE), (180, ACTIVE)]
+        third.answer(sdp(c.port))
+        assert progress(by) == [(200, OVER)]
+        by.hears_bye()
+        again = reinvited(left, left_rtp.port)
+        assert again.audio_port == left_port
+        hear_each_other(left_rtp, left_port, c, third.invite.audio_port)
+        assert third.bye() == 200
+        left.hears_bye()
+    rows = wait.until(lambda: len(r := records(shared_server, alice.user, bob.user, carol.user)) == 3 and r, "three records")
+    assert {r["hangup_cause_code"] for r in rows} <= {4000, 4010}
+    new = next(r for r in rows if carol.user in r["to_number"])
+    assert left.agent.user in new["from_number"] and new["hangup_source"] == "Callee"
+
+
+@pytest.mark.parametrize("who", ["callee", "caller"])
+@pytest.mark.parametrize("when", ["before it rings", "while it rings"])
+def test_a_transferor_may_leave_before_the_end(phone, who, when):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    by, left = (rings, call) if who == "callee" else (call, rings)
+    assert refer(by, carol.user).status == 202
+    if when == "while it rings":
+        third = carol.incoming()
+        third.ring()
+    assert by.bye() == 200
+    if when == "before it rings":
+        third = carol.incoming()
+    left.agent.silent(0.3, lambda m: m.method == "BYE")
+    third.answer()
+    reinvited(left, 40010)
+    assert left.bye() == 200
+    third.hears_bye()
+
+
+@pytest.mark.parametrize("who", ["callee", "caller"])
+@pytest.mark.parametrize("why", [486, 603, 404])
+def test_a_transfer_that_fails_leaves_the_call_as_it_was(phone, who, why):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as b:
+        call, rings, ok = up(alice, bob, a.port, b.port)
+        by = rings if who == "callee" else call
+        target = "nobody-at-all" if why == 404 else carol.user
+        assert refer(by, target).status == 202
+        if why != 404:
+            carol.incoming().refuse(why)
+        assert progress(by)[-1] == (why, OVER)
+        hear_each_other(a, ok.audio_port, b, rings.invite.audio_port)
+        assert call.bye() == 200
+        rings.hears_bye()
+
+
+def test_who_was_put_on_hold_talks_with_the_target(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    number = rings.request("INVITE", sdp(40002, direction="sendonly", version=2))
+    asked = call.asks("INVITE")
+    call.reply(asked, 200, sdp(40000, direction="recvonly", version=2))
+    assert rings.agent.final(rings.call_id, number).status == 200
+    rings.request("ACK", cseq=number[0])
+    call.asks("ACK")
+    assert refer(rings, carol.user).status == 202
+    third = carol.incoming()
+    assert "a=sendrecv" in third.invite.body
+    third.answer()
+    assert progress(rings)[-1] == (200, OVER)
+    rings.hears_bye()
+    assert "a=sendrecv" in reinvited(call, 40000).body
+    assert call.bye() == 200
+    third.hears_bye()
+
+
+def test_who_wants_no_notifications_gets_none(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    answer = refer(rings, carol.user, "Refer-Sub: false\nSupported: norefersub\n")
+    assert (answer.status, answer.get("refer-sub")) == (202, "false")
+    third = carol.incoming()
+    third.ring()
+    third.answer()
+    rings.hears_bye()
+    rings.agent.silent(0.3, lambda m: m.method == "NOTIFY")
+    reinvited(call, 40010)
+    assert call.bye() == 200
+    third.hears_bye()
+
+
+def test_a_transfer_is_as_free_as_who_transfers(phone, shared_server):
+    """The permissions of the transferor decide, and the record names the one that is missing."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    assert refer(rings, "sip:mallory@elsewhere.example").status == 202
+    assert progress(rings)[-1] == (403, OVER)
+    assert refer(rings, "+4930123456").status == 202
+    assert progress(rings)[-1][1] == OVER
+    assert refer(rings, carol.user).status == 202
+    third = carol.incoming()
+    assert refer(rings, alice.user).status == 491
+    third.refuse(486)
+    assert progress(rings)[-1] == (486, OVER)
+    assert call.bye() == 200
+    rings.hears_bye()
+
+
+def vobiz_application(server, customer, **fields):
+    """An application of the face that has a transfer URL."""
+    headers = {"X-Auth-ID": server.api["auth_id"], "X-Auth-Token": server.api["auth_token"]}
+    answer = requests.post(f"{server.base_url}/api/v1/Account/{server.api['auth_id']}/Application/", headers=headers,
+                           json={"app_name": "Transfers", "answer_url": customer.url("/answer"),
+                                 "sip_transfer_url": customer.url("/transfer"), **fields}, timeout=5)
+    assert answer.status_code == 201, answer.text
+    return answer.json()["app_id"]
+
+
+def dials(user, domain):
+    return f"<Response><Dial><User>sip:{user}@{domain}</User></Dial></Response>"
+
+
+@pytest.mark.parametrize("who", ["callee", "caller"])
+def test_the_application_says_what_becomes_of_a_transferred_call(phone, shared_server, customer, who):
+    server = shared_server
+    alice = phone("alice", vobiz_application(server, customer))
+    bob, carol, dave = phone("bob"), phone("carol"), phone("dave")
+    customer.documents["/answer"] = dials(bob.user, server.domain)
+    customer.documents["/transfer"] = dials(dave.user, server.domain)
+    call, rings, _ = up(alice, bob)
+    by, left = (rings, call) if who == "callee" else (call, rings)
+    assert refer(by, carol.user).status == 202
+    assert progress(by) == [(100, ACTIVE), (200, OVER)]
+    by.hears_bye()
+    asked = customer.wait_for("/transfer")[0]
+    assert asked["ReferTo"] == f"sip:{carol.user}@{server.domain}"
+    assert asked["TransferredBy"] == {"callee": "bleg", "caller": "aleg"}[who]
+    assert (asked["CallStatus"], asked["Event"], asked["Direction"]) == ("in-progress", "Redirect", "inbound")
+    third = dave.incoming()
+    third.answer()
+    reinvited(left, 40010)
+    assert third.bye() == 200
+    left.hears_bye()
+
+
+def test_an_application_that_fails_to_say_it_leaves_the_call_as_it_was(phone, shared_server, customer):
+    alice = phone("alice", vobiz_application(shared_server, customer))
+    bob = phone("bob")
+    customer.documents["/answer"] = dials(bob.user, shared_server.domain)
+    customer.documents["/transfer"] = (200, "not a document")
+    call, rings, _ = up(alice, bob)
+    assert refer(rings, alice.user).status == 202
+    assert progress(rings) == [(100, ACTIVE), (500, OVER)]
+    assert call.bye() == 200
+    rings.hears_bye()
+
+
+# Attended transfers and pick-up: RFC 3891.
+
+
+def tag(address):
+    return re.search(r"tag=([^;>]+)", address).group(1)
+
+
+def replaces(dialog, flags=""):
+    """The value that names this dialog to the server."""
+    return f"{dialog.call_id};to-tag={tag(dialog.remote)};from-tag={tag(dialog.local)}{flags}"
+
+
+def attended(target, dialog):
+    """A Refer-To that names a dialog."""
+    return f"{target}?Replaces={urllib.parse.quote(replaces(dialog))}"
+
+
+def call_to(caller, callee, one, two):
+    """A call between sockets: both sides, and the ports at which the server takes what they send."""
+    call, rings, ok = up(caller, callee, one.port, two.port)
+    return call, rings, ok.audio_port, rings.invite.audio_port
+
+
+@pytest.mark.parametrize("consults", ["caller", "callee"])
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_an_attended_transfer_joins_the_two_others(phone, shared_server, who, consults):
+    """alice talks with bob and carol and lets the two talk; `who`, `consults`: her part in the one and the other call."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as b, Rtp() as c, Rtp() as spare:
+        if who == "caller":
+            mine, bobs, _, to_bob = call_to(alice, bob, spare, b)
+        else:
+            bobs, mine, to_bob, _ = call_to(bob, alice, b, spare)
+        if consults == "caller":
+            other, carols, _, to_carol = call_to(alice, carol, spare, c)
+        else:
+            carols, other, to_carol, _ = call_to(carol, alice, c, spare)
+        assert refer(mine, attended(carol.contact.strip("<>"), other)).status == 202
+        assert progress(mine) == [(100, ACTIVE), (200, OVER)]
+        mine.hears_bye()
+        other.hears_bye()
+        assert "a=sendrecv" in reinvited(bobs, b.port).body
+        assert "a=sendrecv" in reinvited(carols, c.port).body
+        hear_each_other(b, to_bob, c, to_carol)
+        # Either holds, and the other hears of it.
+        number = carols.request("INVITE", sdp(c.port, direction="sendonly", version=3))
+        asked = bobs.asks("INVITE")
+        assert "a=sendonly" in asked.body
+        bobs.reply(asked, 200, sdp(b.port, direction="recvonly", version=3))
+        assert "a=recvonly" in carol.final(carols.call_id, number).body
+        carols.request("ACK", cseq=number[0])
+        bobs.asks("ACK")
+        assert bobs.bye() == 200
+        carols.hears_bye()
+    rows = wait.until(lambda: len(r := records(shared_server, alice.user, bob.user, carol.user)) == 4 and r, "four records")
+    assert {r["hangup_cause_code"] for r in rows} <= {4000, 4010}
+
+
+def test_who_was_held_before_an_attended_transfer_talks(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    number = call.request("INVITE", sdp(40000, direction="sendonly", version=2))
+    asked = rings.asks("INVITE")
+    rings.reply(asked, 200, sdp(40002, direction="recvonly", version=2))
+    assert alice.final(call.call_id, number).status == 200
+    call.request("ACK", cseq=number[0])
+    rings.asks("ACK")
+    other, carols, _ = up(alice, carol, 40004, 40006)
+    assert refer(call, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    assert progress(call)[-1] == (200, OVER)
+    assert "a=sendrecv" in reinvited(rings, 40002).body
+    reinvited(carols, 40006)
+    assert carols.bye() == 200
+    rings.hears_bye()
+
+
+def test_a_transferor_may_leave_both_calls_at_once(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    other, carols, _ = up(alice, carol, 40004, 40006)
+    assert refer(call, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    call.request("BYE")
+    other.hears_bye()
+    reinvited(rings, 40002)
+    reinvited(carols, 40006)
+    assert rings.bye() == 200
+    carols.hears_bye()
+
+
+def test_a_dialog_of_nobody_or_of_another_account_replaces_nothing(phone, shared_server):
+    """S75."""
+    alice, bob = phone("alice"), phone("bob")
+    call, rings, _ = up(alice, bob)
+    unknown = f"sip:{bob.user}@{bob.domain}?Replaces=nothing%3Bto-tag%3D1%3Bfrom-tag%3D2"
+    assert refer(call, unknown).status == 202
+    assert progress(call) == [(100, ACTIVE), (481, OVER)]
+    assert refer(call, attended(f"sip:{bob.user}@{bob.domain}", call)).status == 202
+    assert progress(call)[-1] == (481, OVER)
+    assert call.bye() == 200
+    rings.hears_bye()
+
+
+def test_a_phone_takes_over_a_call_of_another_one(phone, shared_server):
+    """INVITE with Replaces: what phones send that finish a transfer by themselves."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as c, Rtp() as spare:
+        call, rings, to_alice, _ = call_to(alice, bob, a, spare)
+        mine = carol.invite(bob.user, body=sdp(c.port), extra=f"Replaces: {replaces(rings)}\nRequire: replaces\n")
+        ok = mine.answered()
+        rings.hears_bye()
+        reinvited(call, a.port)
+        hear_each_other(a, to_alice, c, ok.audio_port)
+        assert mine.bye() == 200
+        call.hears_bye()
+
+
+def test_a_phone_picks_up_what_rings_at_another_one(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as c:
+        call = alice.invite(bob.user, body=sdp(a.port))
+        rings = bob.incoming()
+        rings.ring()
+        call.hears(180)
+        mine = carol.invite(bob.user, body=sdp(c.port), extra=f"Replaces: {replaces(rings, ';early-only')}\n")
+        cancel = rings.cancelled()
+        assert "completed elsewhere" in cancel.get("reason")
+        ok, mine_ok = call.answered(), mine.answered()
+        number = None
+        while (again := alice.expect(lambda m: m.method == "INVITE" or m.method == "BYE", "a re-INVITE")).method != "INVITE":
+            number = again
+        assert number is None
+        call.reply(again, 200, sdp(a.port, version=2))
+        call.asks("ACK")
+        hear_each_other(a, ok.audio_port, c, mine_ok.audio_port)
+        assert call.bye() == 200
+        mine.hears_bye()
+
+
+def test_who_may_not_replace_a_dialog_is_told_why(phone, shared_server):
+    """RFC 3891 §3."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+
+    def refusal(value, prove=True, agent=carol):
+        return agent.invite(bob.user, extra=f"Replaces: {value}\n", prove=prove).refused().status
+
+    assert refusal(replaces(rings, ";early-only")) == 486
+    assert refusal(f"{rings.call_id};to-tag=1;from-tag=2", prove=False) == 481
+    assert refusal(replaces(rings), prove=False) == 407
+    with Agent(shared_server, "stranger", domain="elsewhere.example") as stranger:
+        call_ = stranger.invite(bob.user, extra=f"Replaces: {replaces(rings)}\n", prove=False, domain=bob.domain)
+        assert call_.refused().status == 403
+    assert call.bye() == 200
+    rings.hears_bye()
+    assert refusal(replaces(rings), prove=False) in (481, 603)
