@@ -267,6 +267,16 @@ impl Admission {
         self.shares.weigh(now, source, users)
     }
 
+    /// Notes that somebody registers from a source: a proof of it was right.
+    pub(crate) fn registers(&mut self, now: Instant, source: IpAddr) {
+        self.shares.registers(now, source);
+    }
+
+    /// Whether somebody has registered from a source a moment ago.
+    pub(crate) fn is_known(&self, now: Instant, source: IpAddr) -> bool {
+        self.shares.is_known(now, source)
+    }
+
     /// Whether requests of this kind are refused at this moment.
     pub(crate) fn refuses(&self, class: Class, weight: Weight) -> bool {
         let mark = match class {

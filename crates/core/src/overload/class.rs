@@ -7,12 +7,14 @@ use sip::{Flow, NameAddr};
 use super::Class;
 use crate::Registrar;
 
-/// Tells whether a request is refused where these kinds are, and looks no further than that needs.
+/// Tells whether a request is refused where these kinds are, and looks no further than that needs; `is_known` says that
+/// somebody registered from its source a moment ago.
 pub(crate) fn is_refused(
     registrar: &Registrar,
     now: &Now,
     flow: Flow,
     glance: &Glance<'_>,
+    is_known: bool,
     refuses: impl Fn(Class) -> bool,
 ) -> bool {
     let source = flow.remote.ip();
@@ -33,12 +35,19 @@ pub(crate) fn is_refused(
         registrar.authenticator.is_fresh(now, flow, nonce, realm)
             && !registrar.guard.is_silenced(now, source)
     };
-    match glance.method {
-        "REGISTER" if refuses(Class::Proved) => true,
-        "REGISTER" if is_proved() => false,
-        "REGISTER" if refuses(Class::Unproved) => true,
-        "REGISTER" => refuses(Class::Stranger) && !is_bound(),
-        _ if is_proved() => refuses(Class::Proved) && !is_bound(),
-        _ => refuses(Class::Stranger) && !is_bound(),
+    if glance.method != "REGISTER" {
+        return match is_proved() {
+            true => refuses(Class::Proved) && !is_bound(),
+            false => refuses(Class::Stranger) && !is_bound(),
+        };
     }
+    if refuses(Class::Proved) {
+        return true;
+    }
+    // The cheap questions first: most of what an overloaded registrar sees is of this kind.
+    let may_pass = !refuses(Class::Unproved);
+    if may_pass && (!refuses(Class::Stranger) || is_known || is_bound()) {
+        return false;
+    }
+    !is_proved()
 }

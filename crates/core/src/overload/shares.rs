@@ -12,6 +12,9 @@ const COUNTERS: usize = 1024;
 /// as many, so that an office behind one address is no flood.
 const LITTLE: u32 = 10;
 
+/// Windows for which a source is known to have registered users.
+const KNOWN: u128 = 20;
+
 /// Whether a source asks much.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Weight {
@@ -25,6 +28,8 @@ pub(super) struct Shares {
     seed: u64,
     window: u128,
     counts: Box<[u32]>,
+    /// Where somebody has registered a moment ago, and in which window; a source that falls on another one's place takes it.
+    known: Box<[(Option<IpAddr>, u128)]>,
 }
 
 impl Shares {
@@ -34,6 +39,7 @@ impl Shares {
             seed,
             window: 0,
             counts: vec![0; COUNTERS].into(),
+            known: vec![(None, 0); COUNTERS].into(),
         }
     }
 
@@ -67,6 +73,22 @@ impl Shares {
         }
     }
 
+    /// Notes that somebody registers from a source.
+    pub(super) fn registers(&mut self, now: Instant, source: IpAddr) {
+        let (window, index) = (self.window(now), self.index(source));
+        if let Some(place) = self.known.get_mut(index) {
+            *place = (Some(source), window);
+        }
+    }
+
+    /// Whether somebody has registered from a source within the last two seconds.
+    pub(super) fn is_known(&self, now: Instant, source: IpAddr) -> bool {
+        let known = self.known.get(self.index(source));
+        known.is_some_and(|(whose, at)| {
+            *whose == Some(source) && self.window(now).saturating_sub(*at) < KNOWN
+        })
+    }
+
     fn index(&self, source: IpAddr) -> usize {
         let octets = match source.to_canonical() {
             IpAddr::V4(address) => u64::from(address.to_bits()),
@@ -87,6 +109,18 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "a test needs one first instant")]
     fn start() -> Instant {
         Instant::now()
+    }
+
+    #[test]
+    fn a_source_is_known_for_two_seconds_after_somebody_registered_there() {
+        let start = start();
+        let mut shares = Shares::new(start, 7);
+        let office: IpAddr = "198.51.100.7".parse().expect("an address");
+        let other: IpAddr = "198.51.100.8".parse().expect("an address");
+        shares.registers(start, office);
+        assert!(shares.is_known(start + Duration::from_millis(1999), office));
+        assert!(!shares.is_known(start + Duration::from_millis(2000), office));
+        assert!(!shares.is_known(start, other));
     }
 
     #[test]

@@ -122,8 +122,9 @@ impl Shortcut {
         let users = || registrar.guard.users_behind(source);
         let weight = self.admission.weigh(now.instant, network(source), users);
         let admission = &self.admission;
+        let is_known = admission.is_known(now.instant, network(source));
         let refuses = |class| admission.refuses(class, weight);
-        if !is_refused(registrar, now, flow, &glance, refuses) {
+        if !is_refused(registrar, now, flow, &glance, is_known, refuses) {
             return None;
         }
         if registrar.guard.is_silenced(now, source) {
@@ -288,6 +289,9 @@ impl Shortcut {
         };
         let source = flow.remote.ip();
         registrar.guard.proved(now, source, subscriber.endpoint);
+        if self.admission.refuses_any() {
+            self.admission.registers(now.instant, network(source));
+        }
         registrar.events.fresh(subscriber.endpoint);
         let mut written = Vec::with_capacity(768);
         let tag = self.tag(request);

@@ -8,6 +8,7 @@ use sip::Flow;
 use sip::digest::{Algorithm, NonceId, Validity};
 use sip::stateless::{Ha2, Plain, Proof};
 
+use super::proof::is_proved;
 use super::{Authenticator, nonce_source, seconds};
 use crate::directory::{Host, Subscriber};
 use crate::registrar::replay::{Fingerprint, Use};
@@ -43,7 +44,7 @@ impl Authenticator {
     }
 
     /// Who made this proof with a nonce that is fresh; nothing when that is not plainly so. An unknown user costs the same
-    /// digest as a wrong password.
+    /// digests as a wrong password.
     pub(in crate::registrar) fn short_check(
         &self,
         now: &Now,
@@ -61,12 +62,9 @@ impl Authenticator {
             return None;
         }
         let subscriber = directory.subscriber_under(host, request.host, proof.username);
-        let proved = match &subscriber {
-            Some(subscriber) => subscriber
-                .ha1s(realm, Algorithm::Md5)
-                .any(|ha1| proof.verify(&ha1, ha2)),
-            None => proof.verify(&self.0.nobody[0], ha2),
-        };
+        let nobody = &self.0.nobody[0];
+        let verify = |ha1: &str| proof.verify(ha1, ha2);
+        let proved = is_proved(subscriber.as_deref(), realm, Algorithm::Md5, nobody, verify);
         let source = nonce_source(policy, flow);
         let nonce = self
             .0
