@@ -1,5 +1,8 @@
 """Transfers by phones: RFC 3515, RFC 4488; the two that are left talk, and nobody is lost when it fails."""
 
+import re
+import urllib.parse
+
 import pytest
 import requests
 
@@ -255,3 +258,160 @@ def test_an_application_that_fails_to_say_it_leaves_the_call_as_it_was(phone, sh
     assert progress(rings) == [(100, ACTIVE), (500, OVER)]
     assert call.bye() == 200
     rings.hears_bye()
+
+
+# Attended transfers and pick-up: RFC 3891.
+
+
+def tag(address):
+    return re.search(r"tag=([^;>]+)", address).group(1)
+
+
+def replaces(dialog, flags=""):
+    """The value that names this dialog to the server."""
+    return f"{dialog.call_id};to-tag={tag(dialog.remote)};from-tag={tag(dialog.local)}{flags}"
+
+
+def attended(target, dialog):
+    """A Refer-To that names a dialog."""
+    return f"{target}?Replaces={urllib.parse.quote(replaces(dialog))}"
+
+
+def call_to(caller, callee, one, two):
+    """A call between sockets: both sides, and the ports at which the server takes what they send."""
+    call, rings, ok = up(caller, callee, one.port, two.port)
+    return call, rings, ok.audio_port, rings.invite.audio_port
+
+
+@pytest.mark.parametrize("consults", ["caller", "callee"])
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_an_attended_transfer_joins_the_two_others(phone, shared_server, who, consults):
+    """alice talks with bob and carol and lets the two talk; `who`, `consults`: her part in the one and the other call."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as b, Rtp() as c, Rtp() as spare:
+        if who == "caller":
+            mine, bobs, _, to_bob = call_to(alice, bob, spare, b)
+        else:
+            bobs, mine, to_bob, _ = call_to(bob, alice, b, spare)
+        if consults == "caller":
+            other, carols, _, to_carol = call_to(alice, carol, spare, c)
+        else:
+            carols, other, to_carol, _ = call_to(carol, alice, c, spare)
+        assert refer(mine, attended(carol.contact.strip("<>"), other)).status == 202
+        assert progress(mine) == [(100, ACTIVE), (200, OVER)]
+        mine.hears_bye()
+        other.hears_bye()
+        assert "a=sendrecv" in reinvited(bobs, b.port).body
+        assert "a=sendrecv" in reinvited(carols, c.port).body
+        hear_each_other(b, to_bob, c, to_carol)
+        # Either holds, and the other hears of it.
+        number = carols.request("INVITE", sdp(c.port, direction="sendonly", version=3))
+        asked = bobs.asks("INVITE")
+        assert "a=sendonly" in asked.body
+        bobs.reply(asked, 200, sdp(b.port, direction="recvonly", version=3))
+        assert "a=recvonly" in carol.final(carols.call_id, number).body
+        carols.request("ACK", cseq=number[0])
+        bobs.asks("ACK")
+        assert bobs.bye() == 200
+        carols.hears_bye()
+    rows = wait.until(lambda: len(r := records(shared_server, alice.user, bob.user, carol.user)) == 4 and r, "four records")
+    assert {r["hangup_cause_code"] for r in rows} <= {4000, 4010}
+
+
+def test_who_was_held_before_an_attended_transfer_talks(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    number = call.request("INVITE", sdp(40000, direction="sendonly", version=2))
+    asked = rings.asks("INVITE")
+    rings.reply(asked, 200, sdp(40002, direction="recvonly", version=2))
+    assert alice.final(call.call_id, number).status == 200
+    call.request("ACK", cseq=number[0])
+    rings.asks("ACK")
+    other, carols, _ = up(alice, carol, 40004, 40006)
+    assert refer(call, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    assert progress(call)[-1] == (200, OVER)
+    assert "a=sendrecv" in reinvited(rings, 40002).body
+    reinvited(carols, 40006)
+    assert carols.bye() == 200
+    rings.hears_bye()
+
+
+def test_a_transferor_may_leave_both_calls_at_once(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    other, carols, _ = up(alice, carol, 40004, 40006)
+    assert refer(call, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    call.request("BYE")
+    other.hears_bye()
+    reinvited(rings, 40002)
+    reinvited(carols, 40006)
+    assert rings.bye() == 200
+    carols.hears_bye()
+
+
+def test_a_dialog_of_nobody_or_of_another_account_replaces_nothing(phone, shared_server):
+    """S75."""
+    alice, bob = phone("alice"), phone("bob")
+    call, rings, _ = up(alice, bob)
+    unknown = f"sip:{bob.user}@{bob.domain}?Replaces=nothing%3Bto-tag%3D1%3Bfrom-tag%3D2"
+    assert refer(call, unknown).status == 202
+    assert progress(call) == [(100, ACTIVE), (481, OVER)]
+    assert refer(call, attended(f"sip:{bob.user}@{bob.domain}", call)).status == 202
+    assert progress(call)[-1] == (481, OVER)
+    assert call.bye() == 200
+    rings.hears_bye()
+
+
+def test_a_phone_takes_over_a_call_of_another_one(phone, shared_server):
+    """INVITE with Replaces: what phones send that finish a transfer by themselves."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as c, Rtp() as spare:
+        call, rings, to_alice, _ = call_to(alice, bob, a, spare)
+        mine = carol.invite(bob.user, body=sdp(c.port), extra=f"Replaces: {replaces(rings)}\nRequire: replaces\n")
+        ok = mine.answered()
+        rings.hears_bye()
+        reinvited(call, a.port)
+        hear_each_other(a, to_alice, c, ok.audio_port)
+        assert mine.bye() == 200
+        call.hears_bye()
+
+
+def test_a_phone_picks_up_what_rings_at_another_one(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as c:
+        call = alice.invite(bob.user, body=sdp(a.port))
+        rings = bob.incoming()
+        rings.ring()
+        call.hears(180)
+        mine = carol.invite(bob.user, body=sdp(c.port), extra=f"Replaces: {replaces(rings, ';early-only')}\n")
+        cancel = rings.cancelled()
+        assert "completed elsewhere" in cancel.get("reason")
+        ok, mine_ok = call.answered(), mine.answered()
+        number = None
+        while (again := alice.expect(lambda m: m.method == "INVITE" or m.method == "BYE", "a re-INVITE")).method != "INVITE":
+            number = again
+        assert number is None
+        call.reply(again, 200, sdp(a.port, version=2))
+        call.asks("ACK")
+        hear_each_other(a, ok.audio_port, c, mine_ok.audio_port)
+        assert call.bye() == 200
+        mine.hears_bye()
+
+
+def test_who_may_not_replace_a_dialog_is_told_why(phone, shared_server):
+    """RFC 3891 §3."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+
+    def refusal(value, prove=True, agent=carol):
+        return agent.invite(bob.user, extra=f"Replaces: {value}\n", prove=prove).refused().status
+
+    assert refusal(replaces(rings, ";early-only")) == 486
+    assert refusal(f"{rings.call_id};to-tag=1;from-tag=2", prove=False) == 481
+    assert refusal(replaces(rings), prove=False) == 407
+    with Agent(shared_server, "stranger", domain="elsewhere.example") as stranger:
+        call_ = stranger.invite(bob.user, extra=f"Replaces: {replaces(rings)}\n", prove=False, domain=bob.domain)
+        assert call_.refused().status == 403
+    assert call.bye() == 200
+    rings.hears_bye()
+    assert refusal(replaces(rings), prove=False) in (481, 603)

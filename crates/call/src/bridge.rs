@@ -7,6 +7,7 @@ use bytes::Bytes;
 use media::OfferOrAnswer;
 use sip::Status;
 
+use crate::across::Word;
 use crate::call::Output;
 use crate::context::{Context, Heard};
 use crate::leg::{LegId, Wire};
@@ -21,8 +22,20 @@ pub(crate) struct Bridge {
     /// Who talks with the near end.
     peer: Option<LegId>,
     exchange: Exchange,
-    /// The near end must be offered anew what its peer chose.
-    refresh: bool,
+    refresh: Refresh,
+}
+
+/// Who must be offered anew what the other one chose.
+#[derive(Copy, Clone, PartialEq, Eq, Default, Debug)]
+enum Refresh {
+    #[default]
+    Nobody,
+    /// The near end.
+    Near,
+    /// The near end, to talk; then its peer.
+    Both,
+    /// The peer.
+    Peer,
 }
 
 /// One offer and its answer on their way; `from` waits for the answer to its re-INVITE, `to` is asked.
@@ -70,7 +83,7 @@ impl Context {
             self.stop_relay(self.bridge.near);
         }
         self.bridge.peer = None;
-        self.bridge.refresh = false;
+        self.bridge.refresh = Refresh::Nobody;
     }
 
     /// The plane leaves a bridge with the session that it closes.
@@ -93,10 +106,46 @@ impl Context {
         }
     }
 
-    /// Offers the near end anew what its peer chose, as soon as no exchange runs.
+    /// Offers the near end anew what its peer chose, as soon as no exchange runs. A peer in another call is offered the
+    /// answer, because it has heard nothing of this one yet.
     pub(crate) fn refresh(&mut self) {
-        self.bridge.refresh = true;
+        let distant = self.bridge.peer.is_some_and(|peer| self.is_distant(peer));
+        self.bridge.refresh = match distant {
+            true => Refresh::Both,
+            false => Refresh::Near,
+        };
         self.rest();
+    }
+
+    /// Offers a peer in another call what the near end chose.
+    pub(crate) fn refresh_peer(&mut self) {
+        self.bridge.refresh = Refresh::Peer;
+        self.rest();
+    }
+
+    /// A leg of another call has a new description.
+    pub(crate) fn offered_across(&mut self, id: LegId) {
+        match self.peer_of(id) {
+            Some(near) if self.bridge.exchange == Exchange::Idle && self.wire(near) == Wire::Up => {
+                self.bridge.exchange = Exchange::Offering {
+                    from: Some(id),
+                    to: near,
+                };
+                self.make_offer(near, Some(id));
+            }
+            _ => self.refuse_reoffer(id, Status::REQUEST_PENDING),
+        }
+    }
+
+    /// Offers a leg what another one, or its peer, has described.
+    fn offer_on(&mut self, from: Option<LegId>, to: LegId) {
+        if self.is_distant(to) {
+            self.bridge.exchange = Exchange::Inviting { from, to };
+            self.say_to(to, Word::Offer);
+        } else {
+            self.bridge.exchange = Exchange::Offering { from, to };
+            self.make_offer(to, from.or_else(|| self.peer_of(to)));
+        }
     }
 
     /// A re-INVITE came.
@@ -126,6 +175,15 @@ impl Context {
     /// Our re-INVITE was answered.
     pub(crate) fn reanswered(&mut self, id: LegId, sdp: Option<Bytes>) {
         match (self.bridge.exchange, sdp) {
+            (Exchange::Inviting { from, to }, Some(_)) if to == id && self.is_distant(id) => {
+                match from {
+                    Some(from) => {
+                        self.bridge.exchange = Exchange::Answering { from };
+                        self.make_answer(from, Some(to));
+                    }
+                    None => self.finish_exchange(),
+                }
+            }
             (Exchange::Inviting { from, to }, Some(sdp)) if to == id => {
                 self.bridge.exchange = Exchange::Applying { from, to };
                 self.describe(id, OfferOrAnswer::Answer, sdp);
@@ -171,11 +229,7 @@ impl Context {
     pub(crate) fn reoffer_heard(&mut self, id: LegId, heard: &Heard) -> bool {
         match (self.bridge.exchange, heard) {
             (Exchange::Reading { from, to: Some(to) }, Heard::Accepted) if from == id => {
-                self.bridge.exchange = Exchange::Offering {
-                    from: Some(from),
-                    to,
-                };
-                self.make_offer(to, Some(from));
+                self.offer_on(Some(from), to);
             }
             (Exchange::Reading { from, to: None }, Heard::Accepted) if from == id => {
                 self.answer_alone(from)
@@ -187,6 +241,16 @@ impl Context {
                     sdp: Some(sdp.clone()),
                 };
                 self.send_live(to, command);
+            }
+            (
+                Exchange::Applying {
+                    from: Some(from),
+                    to,
+                },
+                Heard::Accepted,
+            ) if to == id && self.is_distant(from) => {
+                self.say_to(from, Word::Answered);
+                self.finish_exchange();
             }
             (
                 Exchange::Applying {
@@ -211,10 +275,7 @@ impl Context {
             }
             (Exchange::Settling { from }, Heard::Accepted) if from == id => {
                 match self.peer_of(from) {
-                    Some(to) => {
-                        self.bridge.exchange = Exchange::Offering { from: None, to };
-                        self.make_offer(to, Some(from));
-                    }
+                    Some(to) => self.offer_on(None, to),
                     None => self.finish_exchange(),
                 }
             }
@@ -244,7 +305,7 @@ impl Context {
         let exchange = self.bridge.exchange;
         if self.bridge.peer == Some(id) || id == self.bridge.near {
             self.bridge.peer = None;
-            self.bridge.refresh = false;
+            self.bridge.refresh = Refresh::Nobody;
         }
         match exchange {
             Exchange::Reading { from, .. }
@@ -303,6 +364,10 @@ impl Context {
     }
 
     fn answer_alone(&mut self, from: LegId) {
+        if self.is_distant(from) {
+            self.give_up(Some(from), Status::NOT_ACCEPTABLE_HERE);
+            return;
+        }
         self.bridge.exchange = Exchange::Answering { from };
         self.make_answer(from, None);
     }
@@ -320,17 +385,22 @@ impl Context {
     }
 
     fn rest(&mut self) {
-        if self.bridge.exchange == Exchange::Idle
-            && self.bridge.refresh
-            && let Some(peer) = self.bridge.peer
-        {
-            self.bridge.refresh = false;
-            let near = self.bridge.near;
-            self.bridge.exchange = Exchange::Offering {
-                from: None,
-                to: near,
-            };
-            self.make_offer(near, Some(peer));
+        let near = self.bridge.near;
+        let (Exchange::Idle, Some(peer)) = (self.bridge.exchange, self.bridge.peer) else {
+            return;
+        };
+        match std::mem::take(&mut self.bridge.refresh) {
+            Refresh::Nobody => {}
+            Refresh::Near => self.offer_on(None, near),
+            Refresh::Both => {
+                self.bridge.refresh = Refresh::Peer;
+                self.bridge.exchange = Exchange::Offering {
+                    from: None,
+                    to: near,
+                };
+                self.make_offer_to_talk(near, peer);
+            }
+            Refresh::Peer => self.offer_on(None, peer),
         }
     }
 
@@ -344,6 +414,10 @@ impl Context {
     }
 
     fn refuse_reoffer(&mut self, id: LegId, status: Status) {
+        if self.is_distant(id) {
+            self.say_to(id, Word::Failed(status));
+            return;
+        }
         let session = self.session(id);
         self.send_live(
             id,

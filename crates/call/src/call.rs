@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sip::{InDialog, RequestId, SessionEvent, Status};
+use sip::{EndReason, InDialog, RequestId, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{AuthUser, Fetch, FetchFailure, FetchId, Notice};
+use crate::across::Word;
 use crate::cdr::{Cause, Cdr, HangupSource};
 use crate::command::Command;
 use crate::context::{Context, Heard, Timer};
@@ -83,6 +84,8 @@ pub struct Caller {
     pub call_id: Option<String>,
     /// Whether the other side must not learn who calls (RFC 3323 §4.2).
     pub anonymous: bool,
+    /// What is left of the INVITE's Max-Forwards for the legs that it causes (RFC 3261 §16.6 step 3); none begins anew.
+    pub max_forwards: Option<u8>,
 }
 
 /// What a call does.
@@ -101,6 +104,15 @@ pub enum Script {
     Document {
         /// The document.
         document: Document,
+        /// Told of the end.
+        hangup: Option<Link>,
+    },
+    /// Takes the place of a session of another call (RFC 3891 §3).
+    Replace {
+        /// The session.
+        replaced: sip::SessionId,
+        /// How long the two may talk.
+        time_limit: Duration,
         /// Told of the end.
         hangup: Option<Link>,
     },
@@ -149,6 +161,15 @@ pub enum Input {
     },
     /// The row of this leg is on disk.
     Recorded(LegId),
+    /// Another call says something.
+    Across {
+        /// The leg that it says it to.
+        to: LegId,
+        /// Its leg.
+        from: sip::SessionId,
+        /// What it says.
+        word: Word,
+    },
     /// Somebody wants something of the call.
     Command(Command),
     /// The time of [`Call::poll_timeout`] has come.
@@ -178,6 +199,15 @@ pub enum Output {
         caller: Option<EndpointId>,
         /// The caller ID that the target is to see, if it may.
         shown: String,
+    },
+    /// Something for another call.
+    Across {
+        /// The session that it is about there.
+        to: sip::SessionId,
+        /// Our session.
+        from: sip::SessionId,
+        /// What is said.
+        word: Word,
     },
     /// Tell the customer's server.
     Notify(Notice),
@@ -218,6 +248,7 @@ impl Call {
         let hangup = match &script {
             Script::Application { hangup, .. }
             | Script::Document { hangup, .. }
+            | Script::Replace { hangup, .. }
             | Script::Refused { hangup, .. } => hangup.clone(),
         };
         let mut ctx = Context::new(now, number, shard, uuids, caller, hangup);
@@ -246,6 +277,7 @@ impl Call {
             Input::Located { query, outcome } => {
                 self.tell_script(Event::Located { query, outcome })
             }
+            Input::Across { to, from, word } => self.on_word(to, from, word),
             Input::Recorded(LegId::A) => self.ctx.release(),
             Input::Recorded(_) => {}
             Input::Command(Command::HangUp { cause, source }) => {
@@ -272,7 +304,35 @@ impl Call {
         self.ctx.is_over()
     }
 
+    fn on_word(&mut self, to: LegId, from: sip::SessionId, word: Word) {
+        match (word, self.ctx.distant(from)) {
+            (Word::Join { replaced }, _) => match self.reading.join(&mut self.ctx, to, from) {
+                Ok(end) => self.end_with(end),
+                Err(status) => self.ctx.say(from, to, Word::Declined { replaced, status }),
+            },
+            (word @ (Word::Joined { .. } | Word::Declined { .. }), _) => {
+                if self.reading.awaits(&word) {
+                    self.tell_script(Event::Across { from, word });
+                } else if matches!(word, Word::Joined { .. }) {
+                    self.ctx.say(from, to, Word::Gone);
+                }
+            }
+            (Word::Gone, Some(distant)) => {
+                let why = EndReason::Bye { reason: None };
+                self.on_leg(distant, SessionEvent::Ended { why });
+            }
+            (word, Some(distant)) => self.ctx.heard_across(distant, &word),
+            (Word::Offer, None) => self.ctx.say(from, to, Word::Gone),
+            (_, None) => {}
+        }
+    }
+
     fn on_leg(&mut self, leg: LegId, event: SessionEvent) {
+        if let SessionEvent::Found { replaced, .. } = event {
+            // Who asked may have left: whom it leaves still waits for the answer.
+            self.tell_script(Event::Found(replaced));
+            return;
+        }
         if leg == LegId::A && self.ctx.wire(leg) == Wire::Gone {
             // A refusal may still wait for the caller's row; a session that is gone gets none.
             if matches!(
@@ -313,8 +373,7 @@ impl Call {
             SessionEvent::Moved { remote } => self.ctx.moved(leg, remote.ip()),
             SessionEvent::Acknowledged { .. }
             | SessionEvent::Responded { .. }
-            | SessionEvent::Notified { .. }
-            | SessionEvent::Found { .. } => {}
+            | SessionEvent::Notified { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {

@@ -102,10 +102,10 @@ impl End {
     pub(crate) const fn of_session(why: &EndReason, party: HangupSource) -> Self {
         match why {
             EndReason::Bye { .. } | EndReason::HungUp => Self::new(Cause::NormalHangup, party),
-            EndReason::NoAck
-            | EndReason::TransportLost
-            | EndReason::ReinviteTimeout481
-            | EndReason::SessionExpired => Self::new(Cause::NetworkError, HangupSource::Error),
+            EndReason::NoAck => Self::new(Cause::AnswerNotAcknowledged, HangupSource::Error),
+            EndReason::TransportLost => Self::new(Cause::FlowLost, HangupSource::Error),
+            EndReason::ReinviteTimeout481 => Self::new(Cause::PartyGone, HangupSource::Error),
+            EndReason::SessionExpired => Self::new(Cause::SessionExpired, HangupSource::Error),
         }
     }
 
@@ -129,6 +129,7 @@ impl End {
     /// What an unanswered caller is refused with.
     pub(crate) fn refusal(&self) -> Status {
         let status = match self.status {
+            Some(status) if matches!(self.source, HangupSource::Platform) => status,
             // What one hop says to the next is not for the caller; RFC 3261 §16.7 step 6 keeps a 503 to itself too.
             Some(300..=399 | 408 | 420 | 421 | 422 | 481 | 487 | 491 | 494) => 480,
             Some(401 | 407) => 403,
@@ -197,6 +198,16 @@ pub(crate) struct Attempt {
     pub(crate) near: IpAddr,
     /// Questions to the plane that are not answered yet.
     pub(crate) asked: Asked,
+    /// Whose leg it is, when it is another call's.
+    pub(crate) distant: Option<Distant>,
+}
+
+/// A leg of another call that talks with one of ours.
+#[derive(Copy, Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Distant {
+    pub(crate) session: sip::SessionId,
+    /// Our leg.
+    pub(crate) near: LegId,
 }
 
 /// How many questions of each kind the plane has not answered yet; only the last answer of a kind counts.

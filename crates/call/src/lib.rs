@@ -11,6 +11,7 @@
 //! - [`Output::Over`] comes once, last, after the legs are gone and their media is closed.
 
 mod about;
+mod across;
 mod address;
 mod bridge;
 mod call;
@@ -26,6 +27,7 @@ pub use about::{
     About, AuthKind, AuthUser, CallStatus, DialAction, DialLeg, DialStatus, DialSummary, Direction,
     Fetch, FetchFailure, FetchId, Notice, Occasion,
 };
+pub use across::Word;
 pub use call::{Call, Caller, Input, Now, Output, Script, Start};
 pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;

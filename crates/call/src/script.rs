@@ -2,15 +2,18 @@
 
 use std::collections::VecDeque;
 
-use sip::{Method, Refer, RequestId, Status};
+use sip::{Method, Refer, RequestId, SessionId, Status};
 
 use crate::about::{FetchFailure, FetchId, Occasion};
+use crate::across::Word;
 use crate::call::Script;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Survivor, Timer};
 use crate::leg::{End, LegId};
 use crate::transfer::{self, Stand, Transfer, Way};
-use crate::verb::{Dialing, Document, Event, Link, Running, Step, Verb, too_many_documents};
+use crate::verb::{
+    Dialing, Document, Event, Link, Referral, Running, Step, Verb, too_many_documents,
+};
 
 /// A script that runs.
 #[derive(Debug)]
@@ -61,6 +64,15 @@ impl Reading {
                 ..
             } => Some(unanswerable(FetchFailure::Unreachable)),
             Script::Document { document, .. } => reading.read(ctx, document),
+            Script::Replace {
+                replaced,
+                time_limit,
+                ..
+            } => {
+                let dialing = Dialing::replace(ctx, replaced, time_limit);
+                reading.state = State::Running(Running::Dial(Box::new(dialing)));
+                None
+            }
             Script::Refused { cause, status, .. } => {
                 Some(End::with_status(cause, HangupSource::Platform, status))
             }
@@ -118,20 +130,78 @@ impl Reading {
         id: RequestId,
         refer: Refer,
     ) -> Result<(), Status> {
-        if refer.to.method != Method::Invite || refer.to.replaces.is_some() {
+        if refer.to.method != Method::Invite {
             return Err(Status::NOT_IMPLEMENTED);
         }
         if self.transfer.is_some() || ctx.is_held() {
             return Err(Status::REQUEST_PENDING);
         }
         // Who talks with nobody has nobody to transfer.
-        let (State::Running(Running::Dial(dialing)), Some(survivor)) =
-            (&self.state, ctx.peer_of(by))
+        let talks_with = ctx.peer_of(by).filter(|peer| !ctx.is_distant(*peer));
+        let (State::Running(Running::Dial(dialing)), Some(survivor)) = (&self.state, talks_with)
         else {
             return Err(Status::DECLINE);
         };
         self.transfer = Transfer::start(ctx, dialing, by, survivor, (id, refer)).map(Box::new);
         Ok(())
+    }
+
+    /// Lets a leg of another call talk in the place of one of ours, or tells why not.
+    pub(crate) fn join(
+        &mut self,
+        ctx: &mut Context,
+        by: LegId,
+        other: SessionId,
+    ) -> Result<Option<End>, Status> {
+        if self.transfer.is_some() || ctx.is_held() {
+            return Err(Status::REQUEST_PENDING);
+        }
+        let State::Running(Running::Dial(dialing)) = &mut self.state else {
+            return Err(Status::CALL_DOES_NOT_EXIST);
+        };
+        let replaced = ctx.session(by);
+        let Some(near) = ctx.peer_of(by) else {
+            if !dialing.rings_at(by) {
+                return Err(Status::CALL_DOES_NOT_EXIST);
+            }
+            let near = ctx.served();
+            let distant = ctx.open_distant(other, near);
+            let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
+            ctx.say(other, near, Word::Joined { replaced });
+            let step = dialing.picked_up(ctx, distant);
+            return Ok(self.follow(ctx, step));
+        };
+        if ctx.is_distant(near) || ctx.is_distant(by) {
+            return Err(Status::REQUEST_PENDING);
+        }
+        let distant = ctx.open_distant(other, near);
+        let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
+        ctx.say(other, near, Word::Joined { replaced });
+        let heir = (by == ctx.served()).then(|| ctx.survivor(near));
+        let referral = Referral {
+            survivor: heir.flatten(),
+            referred_by: None,
+            before: None,
+            on_trial: true,
+        };
+        let dialing = dialing.linked(ctx, Box::new(referral), near, distant);
+        let (leg, end) = (ctx.leg_of(by), transfer::by_choice(by));
+        self.take_over(ctx, Box::new(dialing), end);
+        ctx.end_leg(leg, end);
+        Ok(None)
+    }
+
+    /// Tells whether an answer of another call is awaited.
+    pub(crate) fn awaits(&self, word: &Word) -> bool {
+        let (Word::Joined { replaced } | Word::Declined { replaced, .. }) = word else {
+            return false;
+        };
+        let running = match &self.state {
+            State::Running(Running::Dial(dialing)) => dialing.awaits(*replaced),
+            _ => false,
+        };
+        let transfer = self.transfer.as_ref();
+        running || transfer.is_some_and(|transfer| transfer.awaits(*replaced))
     }
 
     pub(crate) fn is_transferred_by(&self, leg: LegId) -> bool {

@@ -67,8 +67,21 @@ impl Transfer {
         let hands_over = by == ctx.served();
         let heir = hands_over.then(|| ctx.survivor(survivor)).flatten();
         let target = refer.to.uri.to_string();
-        let way = match ctx.transfer.clone() {
-            Some(link) => {
+        let referral = |heir, ctx: &Context| {
+            Box::new(Referral {
+                survivor: heir,
+                referred_by: refer.referred_by.as_ref().map(|_| ctx.identity(by)),
+                before: None,
+                on_trial: true,
+            })
+        };
+        let way = match (refer.to.replaces, ctx.transfer.clone()) {
+            (Some(replaces), _) => {
+                let referral = referral(heir, ctx);
+                let dialing = dialing.find(ctx, referral, by, (id, replaces));
+                Some(Way::Dialing(Box::new(dialing)))
+            }
+            (None, Some(link)) => {
                 let occasion = Occasion::Transfer {
                     refer_to: target,
                     by_caller: by == LegId::A,
@@ -78,19 +91,14 @@ impl Transfer {
                     survivor: heir,
                 })
             }
-            None => {
-                let referral = Referral {
-                    survivor: heir,
-                    referred_by: refer.referred_by.map(|_| ctx.identity(by)),
-                    before: None,
-                    on_trial: true,
-                };
+            (None, None) => {
+                let referral = referral(heir, ctx);
                 let target = TargetKind::Referred(Referred {
                     to: target,
                     by: ctx.leg_endpoint(ctx.leg_of(by)),
                     by_caller: by == LegId::A,
                 });
-                let dialing = dialing.refer(target, Box::new(referral), ctx).ok();
+                let dialing = dialing.refer(target, referral, ctx).ok();
                 dialing.map(|dialing| Way::Dialing(Box::new(dialing)))
             }
         };
@@ -116,11 +124,12 @@ impl Transfer {
 
     /// How the transferor's leg ends when the transfer has succeeded.
     pub(crate) const fn end(&self) -> End {
-        let source = match self.by {
-            LegId::A => HangupSource::Caller,
-            _ => HangupSource::Callee,
-        };
-        End::new(Cause::NormalHangup, source)
+        by_choice(self.by)
+    }
+
+    /// Tells whether another call is asked about this session.
+    pub(crate) fn awaits(&self, session: sip::SessionId) -> bool {
+        matches!(&self.way, Way::Dialing(dialing) if dialing.awaits(session))
     }
 
     /// Tells whether an event is the transfer's.
@@ -186,7 +195,8 @@ impl Transfer {
     pub(crate) fn failed(&self, ctx: &mut Context, end: End) {
         // A rule of ours is best told by its name.
         let reason = end.cause.is_rule().then(|| Text::from(end.cause.name()));
-        ctx.notify(self.by, self.refer, end.refusal(), reason);
+        let status = end.status.map_or_else(|| end.refusal(), Status);
+        ctx.notify(self.by, self.refer, status, reason);
     }
 
     /// Gives up what is open, because the survivor or the whole call ends.
@@ -237,7 +247,7 @@ impl Context {
     }
 
     /// Who is left of the call when the caller transfers it.
-    fn survivor(&self, attempt: LegId) -> Option<Box<Survivor>> {
+    pub(crate) fn survivor(&self, attempt: LegId) -> Option<Box<Survivor>> {
         let leg = self.leg_of(attempt);
         let name = self.shown_to(leg)?.to_owned();
         let caller = crate::Caller {
@@ -257,6 +267,15 @@ impl Context {
             caller,
         }))
     }
+}
+
+/// Whoever sits at a leg has given it up.
+pub(crate) const fn by_choice(leg: LegId) -> End {
+    let source = match leg {
+        LegId::A => HangupSource::Caller,
+        _ => HangupSource::Callee,
+    };
+    End::new(Cause::NormalHangup, source)
 }
 
 /// The application was to say what to do, and did not: voice-xml.md §1.3.

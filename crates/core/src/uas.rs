@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use call::Now;
 use sip::{
-    Flow, Method, Name, Request, RequestId, Response, Scheme, SessionId, Status, SubscriptionId,
-    Terms, Transport,
+    Flow, Method, Name, Replaced, Request, RequestId, Response, Scheme, SessionId, Status,
+    SubscriptionId, Terms, Transport,
 };
 
 use crate::diagnosis::Cause;
@@ -73,8 +73,15 @@ pub struct Uas {
 }
 
 impl Uas {
-    /// Decides about a request. It never waits.
-    pub fn request(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
+    /// Decides about a request; `replaces` is the session that its Replaces means. It never waits.
+    pub fn request(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: Request,
+        flow: Flow,
+        replaces: Option<Replaced>,
+    ) -> Decision {
         if self.is_unheard(now, &request, flow) {
             return Decision::Silence;
         }
@@ -88,7 +95,7 @@ impl Uas {
         }
         match request.method {
             Method::Register => self.registrar.register(now, shard, &request, flow),
-            Method::Invite => self.calls.invite(now, shard, request, flow),
+            Method::Invite => self.calls.invite(now, shard, request, flow, replaces),
             Method::Options => Decision::Reply(self.options(shard, &request)),
             Method::Message => self.message(now, shard, &request, flow),
             Method::Subscribe => self.packages.subscribe(now, shard, &request, flow),

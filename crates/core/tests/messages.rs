@@ -51,7 +51,7 @@ async fn write(world: &mut World, request: &Request) -> offhook_core::Decision {
     let proof = prove(&challenge, "alice", PASSWORD, 1, request);
     let request = with_proof(request, proof);
     let now = world.core.now();
-    world.core.uas.request(&now, 0, request, udp(5060))
+    world.core.uas.request(&now, 0, request, udp(5060), None)
 }
 
 async fn question(world: &mut World) -> (RequestId, Question) {

@@ -161,7 +161,10 @@ async fn s61_a_retransmission_is_answered_again_and_a_replay_is_not() {
     let second = register("alice", 2, CONTACT);
     let second = with_proof(&second, prove(&challenge, "alice", PASSWORD, 1, &second));
     let now = world.core.now();
-    let waits = world.core.uas.request(&now, 0, second.clone(), udp(5060));
+    let waits = world
+        .core
+        .uas
+        .request(&now, 0, second.clone(), udp(5060), None);
     assert!(matches!(waits, offhook_core::Decision::Wait));
     // Its commit is pending: nothing is awaited in between.
     assert!(matches!(

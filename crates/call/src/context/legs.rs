@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Context, Timer};
 use crate::about::Direction;
+use crate::across::Word;
 use crate::call::Output;
 use crate::cdr::Cause;
 use crate::leg::{Asked, Attempt, Described, End, EndpointId, Leg, LegId, LegRecord, Media, Wire};
@@ -70,6 +71,7 @@ impl Context {
                 described,
                 near,
                 asked: Asked::default(),
+                distant: None,
             },
         );
     }
@@ -140,6 +142,10 @@ impl Context {
         if id == LegId::A {
             self.unanswer();
         }
+        if self.is_distant(id) {
+            self.drop_attempt(id, &end);
+            return;
+        }
         let Some(leg) = self.legs.get_mut(&id) else {
             return;
         };
@@ -171,7 +177,7 @@ impl Context {
         let Some(attempt) = self.attempts.get_mut(&id) else {
             return;
         };
-        let leg = attempt.leg;
+        let (leg, distant) = (attempt.leg, attempt.distant);
         let wire = std::mem::replace(&mut attempt.wire, Wire::Gone);
         let headers = reason(end);
         match wire {
@@ -191,6 +197,7 @@ impl Context {
                 self.outputs
                     .push_back(Output::Sip(sip::Command::Hangup { session, headers }));
             }
+            Wire::Up if distant.is_some() => self.say_to(id, Word::Gone),
             Wire::Up if id == LegId::A => self.send_a(sip::Command::Hangup { session, headers }),
             Wire::Up => self
                 .outputs

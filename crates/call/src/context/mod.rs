@@ -100,7 +100,7 @@ pub(crate) struct Context {
     headers: Vec<(String, String)>,
     pub(crate) outputs: VecDeque<Output>,
     legs: BTreeMap<LegId, Leg>,
-    attempts: BTreeMap<LegId, Attempt>,
+    pub(crate) attempts: BTreeMap<LegId, Attempt>,
     /// What waits for the caller's row; `None` once that is on disk.
     held: Option<VecDeque<sip::Command>>,
     deferred: Vec<Deferred>,
@@ -272,6 +272,11 @@ impl Context {
     /// Lets the script serve somebody else, because the caller has transferred its call.
     pub(crate) fn serve(&mut self, survivor: Box<Survivor>) {
         self.survivor = Some(survivor);
+    }
+
+    /// Tells whether a session is one of this call.
+    pub(crate) fn is_own(&self, session: sip::SessionId) -> bool {
+        crate::leg::leg_of(session).0 == self.number
     }
 
     /// Asks where a target is; `shown` is the caller ID that it is to see, if it may.

@@ -10,8 +10,12 @@ use crate::call::Output;
 use crate::leg::{Asked, Attempt, Described, LegId, Media, Wire, leg_of};
 
 impl Context {
+    /// A distant leg's media has the number that its own call gave it.
     fn media_session(&self, id: LegId) -> media::SessionId {
-        media::SessionId(self.session(id).0)
+        let attempt = self.attempts.get(&id);
+        let distant = attempt.and_then(|attempt| attempt.distant);
+        let session = distant.map_or_else(|| self.session(id), |distant| distant.session);
+        media::SessionId(session.0)
     }
 
     pub(crate) fn media(&mut self, command: media::Command) {

@@ -6,6 +6,7 @@ mod hangup;
 mod redirect;
 
 use crate::about::{FetchFailure, FetchId};
+use crate::across::Word;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Heard};
 use crate::leg::{End, LegId};
@@ -85,6 +86,10 @@ pub(crate) enum Event {
     Turn,
     /// Two have talked as long as they may.
     TimeLimit,
+    /// The session that a Replaces means was looked up.
+    Found(Option<sip::Replaced>),
+    /// Another call has answered whether its leg may talk with ours.
+    Across { from: sip::SessionId, word: Word },
 }
 
 /// How a document goes on after an event.

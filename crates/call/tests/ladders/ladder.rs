@@ -11,14 +11,16 @@ use bytes::Bytes;
 use call::{
     Call, CallNumber, Caller, Command, Dial, Document, FetchFailure, FetchId, HttpMethod, Input,
     LegId, Link, LocateFailure, Located, Now, Output, OverTrunk, Place, QueryId, Script, Shown,
-    Start, Target, TargetKind, Verb, leg_of,
+    Start, Target, TargetKind, Verb, Word, leg_of,
 };
 use jiff::Timestamp;
 use sip::{EndReason, Response, SessionEvent, Status, Text};
 use uuid::Uuid;
 
 use crate::transcript::media_name;
-pub use crate::transcript::{media_session, name, write_event, write_media_event, write_output};
+pub use crate::transcript::{
+    media_session, name, write_event, write_media_event, write_output, write_word,
+};
 
 pub const A: LegId = LegId::A;
 pub const CALL: CallNumber = CallNumber(7);
@@ -376,6 +378,23 @@ impl Ladder {
         )
     }
 
+    /// The session that a Replaces means is this one.
+    pub fn found(&mut self, leg: u16, replaced: Option<sip::SessionId>) -> &mut Self {
+        let replaced = replaced.map(|session| sip::Replaced {
+            session,
+            early: false,
+        });
+        let request = sip::RequestId(90);
+        self.leg(leg, SessionEvent::Found { request, replaced })
+    }
+
+    /// A session of another call says something to a leg.
+    pub fn hears(&mut self, leg: u16, from: sip::SessionId, word: Word) -> &mut Self {
+        let to = LegId(leg);
+        let label = format!("Across({}, {})", name(to), write_word(&word));
+        self.feed(&label, Input::Across { to, from, word })
+    }
+
     /// A REFER to somewhere else.
     pub fn refers(&mut self, leg: u16, id: u64, to: &str) -> &mut Self {
         self.leg(leg, refer(id, to))
@@ -504,6 +523,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         domain: "d.example".to_owned(),
         call_id: Some("call-of-a".to_owned()),
         anonymous: false,
+        max_forwards: None,
     };
     Start {
         number: CALL,
@@ -606,6 +626,16 @@ pub fn flow(host: u8) -> sip::Flow {
         local: address(1),
         remote: address(host),
     }
+}
+
+/// A session of this call.
+pub fn own(leg: u16) -> sip::SessionId {
+    call::session(SHARD, CALL, LegId(leg))
+}
+
+/// A session of another call, in another shard.
+pub fn other(leg: u16) -> sip::SessionId {
+    call::session(SHARD + 1, CallNumber(9), LegId(leg))
 }
 
 pub fn media_id(leg: u16) -> media::SessionId {

@@ -6,6 +6,7 @@ mod flows;
 mod hangup;
 mod hunt;
 mod ladder;
+mod link;
 mod model;
 mod races;
 mod redirect;

@@ -3,21 +3,22 @@
 //! Whatever they do, every leg leaves one record, the caller's leg is told of once, every media session is closed once,
 //! nothing is sent to a leg that is gone, and the call is over once.
 
+mod others;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use call::{
-    Call, Cause, Command, Dial, Document, FetchFailure, Hangup, HangupReason, HangupSource, Input,
-    LegId, LocateFailure, Located, Now, Occasion, Output, Place, Redirect, Script, Start, Verb,
-    leg_of,
+    Call, Cause, Command, Dial, Document, HangupSource, Input, LegId, Now, Occasion, Output,
+    Script, Start, Verb, leg_of,
 };
 use jiff::Timestamp;
 use media::{Event as Say, OfferOrAnswer};
-use sip::{EndReason, SessionEvent, Status, Text};
+use sip::{EndReason, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::ladder::{
-    A, answered, application, body, dial, flow, link, media_session, refer, ringing, start,
+    A, CALL, answered, application, body, dial, link, media_session, other, refer, ringing, start,
     write_event, write_media_event, write_output,
 };
 
@@ -34,7 +35,8 @@ fn whatever_happens_every_leg_leaves_one_record_and_the_call_is_over_once() {
         seen.bridged > RUNS / 10
             && seen.reinvites > RUNS / 20
             && seen.late > RUNS / 20
-            && seen.transfers > RUNS / 20,
+            && seen.transfers > RUNS / 20
+            && seen.linked > RUNS / 100,
         "{seen:?}"
     );
 }
@@ -45,6 +47,7 @@ struct Seen {
     reinvites: u64,
     late: u64,
     transfers: u64,
+    linked: u64,
 }
 
 /// One session as the stack knows it.
@@ -208,7 +211,10 @@ impl World {
                     self.feed(input, seen);
                 }
             }
-            6..=8 => self.far_side_acts(seen),
+            6..=8 => match self.pick(30) {
+                0 => self.other_call_acts(),
+                _ => self.far_side_acts(seen),
+            },
             _ => {
                 let passed = Duration::from_millis(self.pick(3_000));
                 self.at += passed;
@@ -312,7 +318,11 @@ impl World {
             }
             (Side::Up, 4) => {
                 self.requests += 1;
-                (Side::Up, Some(refer(self.requests, "sip:carol@d")))
+                let to = match self.pick(2) {
+                    0 => "sip:carol@d",
+                    _ => "sip:carol@d?Replaces=1%3Bto-tag%3D1%3Bfrom-tag%3D2",
+                };
+                (Side::Up, Some(refer(self.requests, to)))
             }
             (Side::Asked, 1..=5) => (
                 Side::Up,
@@ -457,6 +467,7 @@ impl World {
                 );
                 *self.legs.entry(cdr.leg.uuid).or_default() += 1;
             }
+            Output::Across { from, word, .. } => self.other_call(from, word, seen),
             Output::Over => {
                 self.overs += 1;
                 self.check(self.call.poll_timeout().is_none(), "no timer left");
@@ -466,7 +477,7 @@ impl World {
 
     fn stack(&mut self, command: sip::Command, seen: &mut Seen) {
         use sip::Command::{
-            Answer, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+            Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
         };
         let (Ring { session, .. }
         | Answer { session, .. }
@@ -475,6 +486,7 @@ impl World {
         | Reinvite { session, .. }
         | RespondInDialog { session, .. }
         | Notify { session, .. }
+        | Find { session, .. }
         | Hangup { session, .. }) = &command
         else {
             return self.check(false, "a command that calls do not give");
@@ -523,6 +535,20 @@ impl World {
                 side
             }
             (Some(side), Notify { .. }) => side,
+            (Some(side), Find { .. }) => {
+                let replaced = (self.pick(4) > 0).then(|| sip::Replaced {
+                    session: if self.pick(8) == 0 {
+                        *session
+                    } else {
+                        other(1)
+                    },
+                    early: false,
+                });
+                let request = sip::RequestId(1);
+                let event = SessionEvent::Found { request, replaced };
+                self.elsewhere.push(Input::Leg { leg, event });
+                side
+            }
             (Some(Side::Up), Reinvite { .. }) => Side::Asked,
             // RFC 3261 §14.1: they cross.
             (Some(Side::Asks { offered }), Reinvite { .. }) => {
@@ -577,7 +603,7 @@ impl World {
 
     fn plane(&mut self, command: media::Command) {
         if let media::Command::Bridge { a, b } = command {
-            for session in [a, b] {
+            for session in [a, b].into_iter().filter(is_own) {
                 let leg = leg_of(sip::SessionId(session.0)).1;
                 let open = self
                     .sessions
@@ -598,9 +624,10 @@ impl World {
             like: Some(like), ..
         } = &command
         {
+            let own = is_own(like);
             let like = leg_of(sip::SessionId(like.0)).1;
             self.check(
-                self.sessions.get(&like).is_some_and(|like| !like.closed),
+                !own || self.sessions.get(&like).is_some_and(|like| !like.closed),
                 "a pattern that is open",
             );
         }
@@ -669,83 +696,6 @@ impl World {
         }
     }
 
-    // ---- the customer
-
-    fn document(&mut self) -> Document {
-        let count = self.pick(4);
-        let verbs = (0..count).map(|_| self.verb()).collect();
-        Document { verbs }
-    }
-
-    fn verb(&mut self) -> Verb {
-        match self.pick(8) {
-            0 => {
-                let reason = [None, Some(HangupReason::Busy), Some(HangupReason::Rejected)]
-                    [self.pick(3) as usize];
-                let schedule = (self.pick(2) == 0).then(|| Duration::from_secs(20));
-                Verb::Hangup(Hangup { reason, schedule })
-            }
-            1 => link("more").map_or_else(
-                || Verb::Dial(dial(&[])),
-                |link| Verb::Redirect(Redirect { link }),
-            ),
-            _ => {
-                let users = ["u1", "u2", "u3", "u4"];
-                Verb::Dial(Dial {
-                    timeout: Duration::from_secs(5 + self.pick(20)),
-                    time_limit: Duration::from_secs(10 + self.pick(100)),
-                    action: if self.pick(2) == 0 {
-                        link("action")
-                    } else {
-                        None
-                    },
-                    redirect: self.pick(2) == 0,
-                    callback: if self.pick(2) == 0 {
-                        link("callback")
-                    } else {
-                        None
-                    },
-                    early_media: self.pick(2) == 0,
-                    direct: self.pick(10) == 0,
-                    ..dial(&users[..self.pick(5) as usize])
-                })
-            }
-        }
-    }
-
-    fn failure(&mut self) -> FetchFailure {
-        use FetchFailure::{BadMethod, BadUrl, BadXml, Unreachable};
-        [Unreachable, BadXml, BadUrl, BadMethod][self.pick(4) as usize]
-    }
-
-    fn located(&mut self) -> Result<Located, LocateFailure> {
-        if self.pick(6) == 0 {
-            return Err(LocateFailure::NotRegistered);
-        }
-        let destination = |host: u8| sip::Destination {
-            flow: flow(host),
-            uri: Text::from_static("sip:b@h"),
-            route: Vec::new(),
-        };
-        let flows = self.pick(3) as u8;
-        let place = |host: u8| Place {
-            destination: destination(host),
-            others: (0..flows).map(|n| destination(host + 10 * n)).collect(),
-            near: flow(host).remote.ip(),
-            to_value: Text::from_static("<sip:b@d>"),
-            contact_user: Text::from_static("c"),
-            rank: u16::from(host / 2),
-            trusted: host.is_multiple_of(2),
-            over: host.is_multiple_of(3).then(|| Box::new(over_trunk())),
-        };
-        let destinations = (0..self.pick(4) as u8).map(|n| place(20 + n)).collect();
-        Ok(Located {
-            destinations,
-            endpoint: None,
-            shows_as: "sip:b@d".to_owned(),
-        })
-    }
-
     fn pick(&mut self, below: u64) -> u64 {
         next(&mut self.random) % below
     }
@@ -754,6 +704,10 @@ impl World {
     fn check(&self, holds: bool, what: &str) {
         assert!(holds, "seed {}: {what}\n{}", self.seed, self.log.join("\n"));
     }
+}
+
+fn is_own(session: &media::SessionId) -> bool {
+    leg_of(sip::SessionId(session.0)).0 == CALL
 }
 
 /// A redirect to two places.
@@ -772,12 +726,4 @@ fn next(state: &mut u64) -> u64 {
     *state ^= *state >> 7;
     *state ^= *state << 17;
     *state >> 11
-}
-
-fn over_trunk() -> call::OverTrunk {
-    call::OverTrunk {
-        trunk: Some(1),
-        shown: None,
-        effort: sip::Effort::default(),
-    }
 }

@@ -1,10 +1,10 @@
 //! How inputs and outputs of a call are written down.
 
 use bytes::Bytes;
-use call::{LegId, Occasion, Output, TargetKind, leg_of};
+use call::{LegId, Occasion, Output, TargetKind, Word, leg_of};
 use sip::{EndReason, InDialog, SessionEvent};
 
-use crate::ladder::A;
+use crate::ladder::{A, CALL};
 
 pub fn name(leg: LegId) -> String {
     if leg == A {
@@ -14,8 +14,8 @@ pub fn name(leg: LegId) -> String {
     }
 }
 
-pub fn media_name(session: media::SessionId) -> String {
-    name(leg_of(sip::SessionId(session.0)).1)
+pub fn media_name(id: media::SessionId) -> String {
+    session(sip::SessionId(id.0))
 }
 
 pub fn media_session(command: &media::Command) -> Option<media::SessionId> {
@@ -95,12 +95,41 @@ pub fn write_output(output: &Output) -> String {
                 "Cdr({leg}, {code} {source:?}, {status:?}, {duration} s, {billed} billed, {sip})"
             )
         }
+        Output::Across { to, from, word } => {
+            format!(
+                "Across({} to {}, {})",
+                session(*from),
+                session(*to),
+                write_word(word)
+            )
+        }
         Output::Over => "Over".to_owned(),
     }
 }
 
+/// A session of this call by its leg, one of another call by both numbers.
+fn session(session: sip::SessionId) -> String {
+    match leg_of(session) {
+        (CALL, leg) => name(leg),
+        (call, leg) => format!("{}.{}", call.0, name(leg)),
+    }
+}
+
+pub fn write_word(word: &Word) -> String {
+    match word {
+        Word::Join { replaced } => format!("Join for {}", session(*replaced)),
+        Word::Joined { replaced } => format!("Joined for {}", session(*replaced)),
+        Word::Declined { replaced, status } => {
+            format!("Declined for {}, {status}", session(*replaced))
+        }
+        word => format!("{word:?}"),
+    }
+}
+
 fn write_sip(command: &sip::Command) -> String {
-    use sip::Command::{Answer, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring};
+    use sip::Command::{
+        Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+    };
     let leg = |session: &sip::SessionId| name(leg_of(*session).1);
     let headers = |headers: &[sip::Header]| {
         headers
@@ -170,6 +199,9 @@ fn write_sip(command: &sip::Command) -> String {
                 .map_or_else(String::new, |reason| format!(" {reason}"));
             format!("Notify({}, {}, {status}{reason})", leg(session), refer.0)
         }
+        Find {
+            session, replaces, ..
+        } => format!("Find({}, {replaces})", leg(session)),
         Hangup {
             session,
             headers: more,
@@ -255,7 +287,10 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
         },
         SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
         SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
-        SessionEvent::Found { replaced, .. } => format!("Found({leg}, {replaced:?})"),
+        SessionEvent::Found { replaced, .. } => {
+            let replaced = replaced.map_or("none".to_owned(), |found| session(found.session));
+            format!("Found({leg}, {replaced})")
+        }
         SessionEvent::Moved { remote } => format!("Moved({leg}, {remote})"),
     }
 }

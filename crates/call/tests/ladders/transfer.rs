@@ -299,7 +299,7 @@ fn a_transfer_ends_with_whom_it_was_for() {
    6.000 < Bye(1)
    6.000 > Hangup(2)
    6.000 > Close(2)
-   6.000 > Notify(A, 90, 480)
+   6.000 > Notify(A, 90, 487)
    6.000 > Close(1)
    6.000 > Hangup(A)
    6.000 > Close(A)

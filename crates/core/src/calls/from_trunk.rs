@@ -39,6 +39,7 @@ impl Inner {
             flow,
             uri,
             from,
+            ..
         } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let (sign, candidates) = self.candidates(arriving);

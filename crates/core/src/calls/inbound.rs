@@ -3,11 +3,11 @@
 //! An endpoint proves its password (407) and gets its application. A stranger may ring an endpoint that wants to be rung,
 //! so many times a minute, and reaches nothing else.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
-use sip::{Flow, Name, NameAddr, Request, Response, Status, Uri};
+use sip::{Flow, Name, NameAddr, Replaced, Request, Response, Status, Uri};
 use store::{Account, Application, LimitOwner};
 
 use crate::calls::aim::{Aim, Viewpoint};
@@ -52,12 +52,28 @@ pub(super) struct Arriving<'a> {
     pub(super) flow: Flow,
     pub(super) uri: &'a Uri,
     pub(super) from: &'a NameAddr,
+    /// The session that it wants to take the place of (RFC 3891).
+    pub(super) replaces: Option<Replaced>,
+}
+
+impl Arriving<'_> {
+    /// What it says of its caller.
+    pub(super) fn caller(&self) -> Caller {
+        caller::of(self.request, self.flow, self.uri, self.from)
+    }
 }
 
 impl Calls {
     /// Answers an INVITE, or takes it.
-    pub(crate) fn invite(&self, now: &Now, shard: u8, request: Request, flow: Flow) -> Decision {
-        match self.0.admit(now, shard, &request, flow) {
+    pub(crate) fn invite(
+        &self,
+        now: &Now,
+        shard: u8,
+        request: Request,
+        flow: Flow,
+        replaces: Option<Replaced>,
+    ) -> Decision {
+        match self.0.admit(now, shard, &request, flow, replaces) {
             Ok(admitted) => self.take(now, shard, admitted),
             Err(response) => Decision::Reply(*response),
         }
@@ -65,15 +81,17 @@ impl Calls {
 
     fn take(&self, now: &Now, shard: u8, admitted: Admitted) -> Decision {
         let number = CallNumber(self.0.next_number.fetch_add(1, Ordering::Relaxed));
-        let inbox = self.0.live.open(number);
+        let inbox = self.0.live.open(number, admitted.facts.account_id);
         let mut randomness = self.0.randomness();
+        let begun = u64::try_from(now.wall.as_millisecond()).unwrap_or_default();
         let extra = record::extra(&admitted.caller);
         let start = Start {
             number,
             shard,
+            // In the order of time (RFC 9562 §5.7): what is written together lies together in the index.
             uuids: Box::new(move || {
                 let bytes = rand::Rng::random(&mut randomness);
-                uuid::Builder::from_random_bytes(bytes).into_uuid()
+                uuid::Builder::from_unix_timestamp_millis(begun, &bytes).into_uuid()
             }),
             caller: admitted.caller,
             script: admitted.script,
@@ -94,7 +112,9 @@ impl Calls {
             referrals: Referrals::default(),
             watch: Watch::default(),
         };
-        self.0.tasks.spawn_on(task.run(), &self.0.runtime);
+        let place = self.0.shards.get(usize::from(shard));
+        let place = place.and_then(OnceLock::get).unwrap_or(&self.0.runtime);
+        self.0.tasks.spawn_on(task.run(), place);
         Decision::Accept(call::session(shard, number, LegId::A))
     }
 }
@@ -106,6 +126,7 @@ impl Inner {
         shard: u8,
         request: &Request,
         flow: Flow,
+        replaces: Option<Replaced>,
     ) -> Result<Admitted, Refusal> {
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         if self.draining.load(Ordering::Relaxed) {
@@ -143,8 +164,12 @@ impl Inner {
             flow,
             uri: &uri,
             from: &from,
+            replaces,
         };
-        if let Some(admitted) = self.admit_from_trunk(arriving)? {
+        // Who replaces a session is an endpoint.
+        if replaces.is_none()
+            && let Some(admitted) = self.admit_from_trunk(arriving)?
+        {
             return Ok(admitted);
         }
         let from_host = from.uri.host_lower();
@@ -178,7 +203,8 @@ impl Inner {
             request,
             flow,
             uri,
-            from,
+            replaces,
+            ..
         } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
         let account = self
@@ -193,6 +219,9 @@ impl Inner {
         if policy.refuses(user_agent) {
             return refuse(Status::FORBIDDEN, "User agent refused");
         }
+        if let Some(replaced) = replaces {
+            return self.admit_replacing(arriving, subscriber, account, replaced);
+        }
         let aim = Viewpoint {
             directory: &self.directory,
             settings: &self.settings,
@@ -202,7 +231,8 @@ impl Inner {
             home: Some(&subscriber.domain),
         }
         .of(uri);
-        let missing = Permission::missing_for_call(&subscriber, &aim);
+        let offer = request.sdp();
+        let missing = Permission::missing_for_call(&subscriber, &aim, offer.as_deref());
         let own = match subscriber.application {
             Some(application) => self.directory.application(application),
             None => self.directory.default_application(account.id),
@@ -222,9 +252,9 @@ impl Inner {
             }
             _ => (account, own),
         };
-        let caller = self.named(&subscriber, caller::of(request, flow, uri, from));
+        let caller = self.named(&subscriber, arriving.caller());
         let refused_by = missing
-            .map(|permission| (permission.cause(), Status::FORBIDDEN))
+            .map(|permission| (permission.cause(), permission.status()))
             .or_else(|| self.prefix_barred(&subscriber, &aim));
         let endpoint = Some(subscriber.endpoint);
         let counted = match refused_by {
@@ -283,7 +313,7 @@ impl Inner {
     }
 
     /// S69: whatever From says, the caller is who proved the password.
-    fn named(&self, subscriber: &Subscriber, said: Caller) -> Caller {
+    pub(super) fn named(&self, subscriber: &Subscriber, said: Caller) -> Caller {
         Caller {
             from: format!("sip:{}@{}", subscriber.user, subscriber.domain),
             number_or_user: subscriber.user.clone(),
@@ -320,8 +350,12 @@ impl Inner {
             flow,
             uri,
             from,
+            replaces,
         } = arriving;
         let refuse = |status, why: &'static str| Err(self.refusal(shard, request, status, why));
+        if replaces.is_some() {
+            return refuse(Status::FORBIDDEN, "Not an endpoint");
+        }
         let host = uri.host_lower();
         let calls_application = host.eq_ignore_ascii_case(&self.settings.app_domain);
         if !calls_application && self.directory.host(&host).is_none() {

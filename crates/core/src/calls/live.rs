@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use call::{CallNumber, Input};
 use dashmap::DashMap;
+use store::Id;
 use tokio::sync::mpsc;
 
 /// Inputs that may wait for one call. A call that lets more wait is stuck or flooded by its peer: the input is lost, and
@@ -17,6 +18,7 @@ pub(crate) struct Live(Arc<DashMap<CallNumber, Line>>);
 
 #[derive(Debug)]
 struct Line {
+    account: Id,
     inbox: mpsc::Sender<Input>,
     overrun: Arc<AtomicBool>,
 }
@@ -41,11 +43,12 @@ impl Inbox {
 }
 
 impl Live {
-    /// Opens the line to a call.
-    pub(crate) fn open(&self, call: CallNumber) -> Inbox {
+    /// Opens the line to a call of an account.
+    pub(crate) fn open(&self, call: CallNumber, account: Id) -> Inbox {
         let (inbox, inputs) = mpsc::channel(QUEUE);
         let overrun = Arc::new(AtomicBool::new(false));
         let line = Line {
+            account,
             inbox,
             overrun: Arc::clone(&overrun),
         };
@@ -58,15 +61,21 @@ impl Live {
         self.0.remove(&call);
     }
 
-    /// Tells a call something, without waiting.
-    pub(crate) fn tell(&self, call: CallNumber, input: Input) {
+    /// Tells whose a live call is.
+    pub(crate) fn account(&self, call: CallNumber) -> Option<Id> {
+        self.0.get(&call).map(|line| line.account)
+    }
+
+    /// Tells a call something, without waiting. `false`: it is over.
+    pub(crate) fn tell(&self, call: CallNumber, input: Input) -> bool {
         let Some(line) = self.0.get(&call) else {
-            return;
+            return false;
         };
         if let Err(mpsc::error::TrySendError::Full(_)) = line.inbox.try_send(input) {
             line.overrun.store(true, Ordering::Relaxed);
             tracing::warn!(call = call.0, "a call does not keep up and is ended");
         }
+        true
     }
 
     /// Tells all calls to end.

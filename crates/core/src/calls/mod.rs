@@ -1,7 +1,8 @@
 //! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
-//! are (`locate`), where they are transferred (`referred`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
+//! are (`locate`), where they are transferred (`referred`), what they say to each other (`across`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
 //! and goes to them (`over_trunk`, `on_trunk`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
+mod across;
 mod aim;
 pub(crate) mod callback;
 mod caller;
@@ -22,6 +23,7 @@ pub(crate) mod permission;
 mod record;
 mod redirect;
 mod referred;
+mod replacing;
 mod script;
 mod stranger;
 mod task;
@@ -32,7 +34,7 @@ pub(crate) use locate::is_own_address;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use call::{Cause, Command, HangupSource, Input};
@@ -84,7 +86,10 @@ pub(crate) struct Inner {
     trunks: Trunks,
     strangers: Strangers,
     tasks: TaskTracker,
+    /// Where questions are asked: documents, places that are not known at once.
     runtime: Handle,
+    /// Where the tasks of each shard's calls run, when its thread has said so.
+    shards: Box<[OnceLock<Handle>]>,
     draining: AtomicBool,
     next_number: AtomicU64,
     randomness: Mutex<StdRng>,
@@ -108,7 +113,16 @@ pub(crate) struct Parts {
 }
 
 impl Calls {
-    /// Makes it; the tasks of calls run where this is called.
+    /// Lets the calls of a shard run on its own thread: what they say to each other wakes no other. Until then they run
+    /// where the rest does.
+    pub fn run_on(&self, shard: u8, runtime: Handle) {
+        if let Some(place) = self.0.shards.get(usize::from(shard)) {
+            // There is one thread for a shard, so the first one stays.
+            let _: Result<(), Handle> = place.set(runtime);
+        }
+    }
+
+    /// Makes it; what calls have to wait for runs where this is called.
     pub(crate) fn new(parts: Parts) -> Self {
         let fetcher = Fetcher::new(Arc::clone(&parts.settings));
         let limits = Limits::new(parts.directory.clone());
@@ -137,6 +151,12 @@ impl Calls {
             strangers: Strangers::new(parts.settings.strangers_per_minute),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
+            shards: parts
+                .signalling
+                .shards
+                .iter()
+                .map(|_| OnceLock::new())
+                .collect(),
             draining: AtomicBool::new(false),
             next_number: AtomicU64::new(1),
             randomness: Mutex::new(StdRng::from_os_rng()),

@@ -32,7 +32,7 @@ pub(crate) fn refused(cause: Cause, status: Status, application: Option<&Applica
 }
 
 /// Who is told of the end; without a URL of its own the answer URL (plivo-rest.md §7).
-fn hangup(application: &Application) -> Option<Link> {
+pub(crate) fn hangup(application: &Application) -> Option<Link> {
     let own = link(&application.hangup_url, application.hangup_method);
     match application.kind {
         ApplicationKind::DirectDial => own,

@@ -231,7 +231,7 @@ impl World {
         match self
             .core
             .uas
-            .request(&self.core.now(), 0, request.clone(), flow)
+            .request(&self.core.now(), 0, request.clone(), flow, None)
         {
             Decision::Reply(response) => Outcome::Reply(response),
             Decision::Silence => Outcome::Silence,

@@ -353,7 +353,11 @@ impl World {
             local: SocketAddr::from(([192, 0, 2, 1], 5060)),
             remote: SocketAddr::from(([192, 0, 2, 10], 40312)),
         };
-        match self.core.uas.request(&self.core.now(), 0, request, flow) {
+        match self
+            .core
+            .uas
+            .request(&self.core.now(), 0, request, flow, None)
+        {
             Decision::Reply(response) => response,
             Decision::Wait => {
                 let registrar = &self.core.registrar;

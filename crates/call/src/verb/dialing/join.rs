@@ -108,6 +108,7 @@ impl Dialing {
         let step = match (ctx.wire(near), &self.caller(ctx).offer) {
             (Wire::Up, _) => {
                 // An earlier answer may have told the caller what an earlier callee chose.
+                self.untold = false;
                 let step = self.join(ctx, b);
                 ctx.refresh();
                 return step;
@@ -156,6 +157,9 @@ impl Dialing {
         ctx.clear_timer(Timer::Verb);
         ctx.start_timer(Timer::TimeLimit, self.dial.time_limit);
         ctx.made_progress();
+        if std::mem::take(&mut self.untold) {
+            ctx.refresh_peer();
+        }
         if let Some(leg) = self.leg_of_attempt(b) {
             ctx.tell(leg, DialAction::Connected);
         }
@@ -165,6 +169,7 @@ impl Dialing {
     pub(super) fn heard_a(&mut self, ctx: &mut Context, heard: Heard) -> Step {
         let near = self.near(ctx);
         match (self.state, heard) {
+            (State::Linking(link), heard) => return self.heard_linking(ctx, link, &heard),
             (State::Ringing, Heard::Accepted) => self.call_ready(ctx),
             (State::Ringing, Heard::Answered(sdp)) => {
                 if let Some(

@@ -7,6 +7,7 @@
 mod flows;
 mod hunt;
 mod join;
+mod link;
 mod over;
 mod referral;
 mod targets;
@@ -14,7 +15,7 @@ mod targets;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sip::SessionEvent;
+use sip::{SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{DialStatus, DialSummary, FetchId, Occasion};
@@ -25,6 +26,7 @@ use crate::verb::dial::{Dial, Place, QueryId, Target};
 use crate::verb::{Event, Step};
 
 use hunt::Rest;
+use link::Link;
 use over::action_failed;
 
 pub(crate) use referral::Referral;
@@ -52,12 +54,16 @@ pub(crate) struct Dialing {
     refusal: Option<End>,
     /// What is particular about it when a transfer made it.
     referral: Option<Box<Referral>>,
+    /// Whether the other call has still to hear what the near end of this one describes.
+    untold: bool,
 }
 
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
 enum State {
     /// Targets are looked up and called.
     Ringing,
+    /// A leg of another call is to answer at once.
+    Linking(Link),
     /// One has answered and is being joined with the caller.
     Joining { b: LegId, step: Join },
     /// The two talk.
@@ -174,6 +180,7 @@ impl Dialing {
             flows: Vec::new(),
             refusal: None,
             referral,
+            untold: false,
         })
     }
 
@@ -253,6 +260,11 @@ impl Dialing {
             }
             (State::Ringing, Event::Deadline | Event::TimeLimit) => self.rang_long_enough(ctx),
             (State::Ringing, Event::Turn) => self.turn(ctx),
+            (State::Linking(Link::Find), Event::Found(replaced)) => self.found(ctx, replaced),
+            (State::Linking(_), Event::Across { from, word }) => {
+                self.heard_across(ctx, from, &word)
+            }
+            (State::Linking(_), Event::Deadline) => self.not_linked(ctx, Status::REQUEST_TIMEOUT),
             (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
                 Cause::InternalError,
                 HangupSource::Error,

@@ -50,11 +50,19 @@ impl Dialing {
         };
         let dial = Dial {
             targets: vec![target],
+            ..self.referred(&referral)
+        };
+        Self::begin(dial, Some(referral), ctx)
+    }
+
+    /// What a transfer makes of this Dial.
+    pub(super) fn referred(&self, referral: &Referral) -> Dial {
+        let dial = Dial {
             early_media: false,
             ..self.dial.clone()
         };
         // What the caller's document says of its Dial is not for who is left of it.
-        let dial = match referral.survivor {
+        match referral.survivor {
             None => dial,
             Some(_) => Dial {
                 caller_id: None,
@@ -65,8 +73,7 @@ impl Dialing {
                 direct: true,
                 ..dial
             },
-        };
-        Self::begin(dial, Some(referral), ctx)
+        }
     }
 
     /// Tells whose leg the callees are to talk with.
@@ -100,6 +107,7 @@ impl Dialing {
                 self.leg_of_attempt(*leg).is_some()
             }
             Event::Located { .. } | Event::Deadline | Event::Turn => true,
+            Event::Found(_) | Event::Across { .. } => matches!(self.state, State::Linking(_)),
             Event::Fetched { .. } | Event::TimeLimit => false,
         }
     }

@@ -1,0 +1,104 @@
+//! Two calls whose legs talk with each other: RFC 3891 translated across the two legs of either call.
+//!
+//! Each call keeps its own legs, records and script. The leg of the other call is a distant end here: it has no record and
+//! no session of ours, but it is offered to, answers and leaves like any other; what would be sent to it is said to its call.
+
+use bytes::Bytes;
+use sip::{SessionId, Status};
+
+use crate::call::Output;
+use crate::context::Context;
+use crate::leg::{Asked, Attempt, Described, Distant, LegId, Media, Wire};
+
+/// What one call says to another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Word {
+    /// Let my leg talk with whom this session of yours talks with, in its place.
+    Join {
+        /// The session to take the place of.
+        replaced: SessionId,
+    },
+    /// It does, and the session that was replaced is over.
+    Joined {
+        /// The session that was replaced.
+        replaced: SessionId,
+    },
+    /// It does not.
+    Declined {
+        /// The session that stays.
+        replaced: SessionId,
+        /// Why.
+        status: Status,
+    },
+    /// My leg has a new description: offer it to yours.
+    Offer,
+    /// My leg has answered your offer.
+    Answered,
+    /// It has not; it goes on as it was.
+    Failed(Status),
+    /// My leg talks with yours no more.
+    Gone,
+}
+
+impl Context {
+    /// Gives a leg of another call a number here; it is to talk with one of ours.
+    pub(crate) fn open_distant(&mut self, session: SessionId, near: LegId) -> Option<LegId> {
+        let id = self.new_leg_id()?;
+        let distant = Some(Distant { session, near });
+        self.attempts.insert(
+            id,
+            Attempt {
+                leg: id,
+                wire: Wire::Up,
+                media: Media::Absent,
+                described: Described::Yes,
+                near: self.caller.source.remote.ip(),
+                asked: Asked::default(),
+                distant,
+            },
+        );
+        Some(id)
+    }
+
+    /// Finds the leg of another call.
+    pub(crate) fn distant(&self, session: SessionId) -> Option<LegId> {
+        let is_it = |attempt: &&Attempt| {
+            attempt.wire == Wire::Up
+                && attempt
+                    .distant
+                    .is_some_and(|distant| distant.session == session)
+        };
+        let found = self.attempts.iter().find(|(_, attempt)| is_it(attempt))?;
+        Some(*found.0)
+    }
+
+    pub(crate) fn is_distant(&self, id: LegId) -> bool {
+        self.attempts
+            .get(&id)
+            .is_some_and(|attempt| attempt.distant.is_some())
+    }
+
+    /// Says something to the call of a distant leg.
+    pub(crate) fn say_to(&mut self, id: LegId, word: Word) {
+        let attempt = self.attempts.get(&id);
+        if let Some(Distant { session, near }) = attempt.and_then(|attempt| attempt.distant) {
+            self.say(session, near, word);
+        }
+    }
+
+    /// Says something to another call about one of our legs.
+    pub(crate) fn say(&mut self, to: SessionId, from: LegId, word: Word) {
+        let from = self.session(from);
+        self.outputs.push_back(Output::Across { to, from, word });
+    }
+
+    /// Another call says something about the exchange with its leg.
+    pub(crate) fn heard_across(&mut self, id: LegId, word: &Word) {
+        match word {
+            Word::Offer => self.offered_across(id),
+            Word::Answered => self.reanswered(id, Some(Bytes::new())),
+            Word::Failed(status) => self.reoffer_failed(id, *status),
+            Word::Join { .. } | Word::Joined { .. } | Word::Declined { .. } | Word::Gone => {}
+        }
+    }
+}
