@@ -129,10 +129,6 @@ pub enum Script {
 
 /// What can happen to a call.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "lives from the channel to handle; most inputs are of the large kind"
-)]
 pub enum Input {
     /// Something happened to a leg on the wire.
     Leg {
@@ -178,10 +174,6 @@ pub enum Input {
 
 /// What a call wants done.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "taken at once; most outputs are of the large kinds"
-)]
 pub enum Output {
     /// For the stack of the call's shard.
     Sip(sip::Command),

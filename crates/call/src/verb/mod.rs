@@ -59,7 +59,6 @@ pub struct Link {
 
 /// What can happen to a running verb.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "lives for one call of on_event")]
 pub(crate) enum Event {
     /// Something happened to a leg on the wire.
     Leg {

@@ -99,7 +99,6 @@ pub fn websocket(id: u64) -> Flow {
 
 /// What came of a request.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a test makes one at a time")]
 pub enum Outcome {
     Reply(Response),
     Silence,

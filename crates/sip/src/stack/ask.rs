@@ -41,10 +41,6 @@ pub struct Question {
 }
 
 /// What became of a [`Question`].
-#[expect(
-    clippy::large_enum_variant,
-    reason = "an answer is moved a few times only; a box would be one more allocation for each"
-)]
 #[derive(Debug)]
 pub enum Outcome {
     /// A final answer came; 401 and 407 too, when nobody could answer the challenge or the password was wrong.

@@ -284,10 +284,6 @@ pub enum Input {
 }
 
 /// What a [`Stack`] wants done.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a request is moved a few times only; a box would be one more allocation for each"
-)]
 #[derive(Debug)]
 pub enum Output {
     /// Bytes for the wire.
