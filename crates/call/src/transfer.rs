@@ -4,7 +4,7 @@
 //! talking: the new leg is called on trial. Where an application wants to be asked first, its document takes the place of
 //! the call.
 
-use sip::{Refer, RequestId, SessionEvent, Status, Text};
+use sip::{Header, Refer, RequestId, SessionEvent, Status, Text};
 
 use crate::about::{FetchFailure, FetchId, Occasion};
 use crate::address::from_value;
@@ -210,6 +210,17 @@ impl Transfer {
 impl Context {
     /// Answers a request inside a leg's dialog.
     pub(crate) fn respond(&mut self, id: LegId, request: RequestId, status: Status) {
+        self.respond_with(id, request, status, Vec::new());
+    }
+
+    /// The same with more headers.
+    pub(crate) fn respond_with(
+        &mut self,
+        id: LegId,
+        request: RequestId,
+        status: Status,
+        headers: Vec<Header>,
+    ) {
         if self.wire(id) == Wire::Gone {
             return;
         }
@@ -218,7 +229,7 @@ impl Context {
             request,
             status,
             sdp: None,
-            headers: Vec::new(),
+            headers,
         };
         self.outputs.push_back(Output::Sip(command));
     }

@@ -88,7 +88,10 @@ impl Task {
             let Some(input) = self.next(&mut waiting).await else {
                 break;
             };
-            self.tell(input);
+            match self.refuses(&input) {
+                Some(command) => self.sip(command, &mut waiting).await,
+                None => self.tell(input),
+            }
             if self.inbox.was_overrun() {
                 self.tell(Input::Command(Command::HangUp {
                     cause: Cause::InternalError,
@@ -168,18 +171,7 @@ impl Task {
                     let answer = self.calls.across(account, to, from, word);
                     waiting.known.extend(answer);
                 }
-                Output::Sip(command) => {
-                    // A dialog that Replaces means is known to the shard that made its tag.
-                    let shard = match &command {
-                        sip::Command::Find { replaces, .. } => replaces.shard(),
-                        _ => None,
-                    };
-                    let shard = shard.unwrap_or(self.shard);
-                    // A shard that is gone takes its sessions along.
-                    if self.calls.signalling.deliver(shard, command).await.is_err() {
-                        tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
-                    }
-                }
+                Output::Sip(command) => self.sip(command, waiting).await,
                 Output::Media(command) => self.media(command, waiting).await,
                 Output::Fetch(fetch) if fetch.wants_document => self.fetch(fetch, waiting),
                 Output::Fetch(fetch) => self.notify(
@@ -223,6 +215,23 @@ impl Task {
             }
         }
         self.referrals.settle();
+    }
+
+    /// Gives a signalling shard a command. A shard that is gone takes its sessions along.
+    async fn sip(&mut self, command: sip::Command, waiting: &mut Waiting) {
+        if let Some(answer) = self.undeliverable(&command) {
+            waiting.known.push_back(answer);
+            return;
+        }
+        // A dialog that Replaces means is known to the shard that made its tag.
+        let shard = match &command {
+            sip::Command::Find { replaces, .. } => replaces.shard(),
+            _ => None,
+        };
+        let shard = shard.unwrap_or(self.shard);
+        if self.calls.signalling.deliver(shard, command).await.is_err() {
+            tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
+        }
     }
 
     /// Looks a target up for whom it is called.
