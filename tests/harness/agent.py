@@ -510,8 +510,9 @@ def respond(request, status, tag, contact, body="", reason="x", extra=""):
         to += f";tag={tag}"
     vias = "".join(f"Via: {v}\n" for v in request.all("via"))
     kind = "Content-Type: application/sdp\n" if body.startswith("v=0") else ""
+    contact = "" if "Contact:" in extra else f"Contact: {contact}\n"
     return (f"SIP/2.0 {status} {reason}\n{vias}From: {request.get('from')}\nTo: {to}\n"
-            f"Call-ID: {request.get('call-id')}\nCSeq: {request.get('cseq')}\nContact: {contact}\n{extra}{kind}"
+            f"Call-ID: {request.get('call-id')}\nCSeq: {request.get('cseq')}\n{contact}{extra}{kind}"
             f"Content-Length: {len(body.encode())}\n\n{body}")
 
 

@@ -74,9 +74,10 @@ def test_endpoints_reach_endpoints_and_no_foreign_host(pair):
 
 
 def test_a_phone_that_challenges_us_gets_no_credentials(pair):
-    """The digest leak: a challenge to us."""
+    """The digest leak: a challenge to us; and a redirect to somewhere else."""
     caller, callee = pair
-    for status, extra, seen in ((401, 'WWW-Authenticate: Digest realm="x", nonce="y", qop="auth"\n', 403),):
+    for status, extra, seen in ((302, "Contact: <sip:+19005551234@premium.example>\n", 480),
+                                (401, 'WWW-Authenticate: Digest realm="x", nonce="y", qop="auth"\n', 403)):
         call = caller.invite(callee.user)
         callee.incoming().refuse(status, extra)
         assert call.refused().status == seen

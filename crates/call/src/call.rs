@@ -84,6 +84,8 @@ pub struct Caller {
     pub call_id: Option<String>,
     /// Whether the other side must not learn who calls (RFC 3323 §4.2).
     pub anonymous: bool,
+    /// What is left of the INVITE's Max-Forwards for the legs that it causes (RFC 3261 §16.6 step 3); none begins anew.
+    pub max_forwards: Option<u8>,
 }
 
 /// What a call does.

@@ -82,7 +82,7 @@ macro_rules! causes {
 }
 
 // Undocumented switch names are chosen: those that the switch itself uses for the matching SIP status. The codes 2110 to
-// 2399 are ours: no vendor names the permission or limit that refused a call.
+// 2399 are ours: no vendor names the permission or limit that refused a call; nor how signalling was lost, 5110 to 5199.
 causes! {
     Unknown 0 "Unknown" "UNKNOWN",
     Canceled 1000 "Canceled" "ORIGINATOR_CANCEL",
@@ -101,6 +101,7 @@ causes! {
     OtherDomainsNotAllowed 2130 "Other Domains Not Allowed (allow_other_domains)" "CALL_REJECTED",
     PhonesNotAllowed 2140 "Phone Numbers Not Allowed (allow_phones)" "CALL_REJECTED",
     AppsNotAllowed 2150 "Applications Not Allowed (allow_apps)" "CALL_REJECTED",
+    VideoNotAllowed 2160 "Video Not Allowed (allow_video)" "CALL_REJECTED",
     CallsAtOnceLimit 2210 "Limit Of Concurrent Calls Reached" "CALL_REJECTED",
     CallRateLimit 2220 "Limit Of Calls Per Second Reached" "CALL_REJECTED",
     MinutesLimit 2230 "Limit Of Minutes A Day Reached" "CALL_REJECTED",
@@ -130,6 +131,10 @@ causes! {
     InternalError 5010 "Internal Error" "NORMAL_TEMPORARY_FAILURE",
     RoutingError 5020 "Routing Error" "NO_ROUTE_DESTINATION",
     ConcurrencyLimit 5030 "Concurrency Limit Breached" "SWITCH_CONGESTION",
+    AnswerNotAcknowledged 5110 "Answer Never Acknowledged" "RECOVERY_ON_TIMER_EXPIRE",
+    SessionExpired 5120 "Session Not Refreshed" "RECOVERY_ON_TIMER_EXPIRE",
+    PartyGone 5130 "No Answer Inside The Call" "RECOVERY_ON_TIMER_EXPIRE",
+    FlowLost 5140 "Connection To The Party Lost" "NETWORK_OUT_OF_ORDER",
     ScheduledHangup 6000 "Scheduled Hangup" "ALLOTTED_TIMEOUT",
     RingTimeout 6010 "Ring Timeout Reached" "NO_ANSWER",
     MediaTimeout 6020 "Media Timeout" "MEDIA_TIMEOUT",

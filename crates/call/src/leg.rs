@@ -102,10 +102,10 @@ impl End {
     pub(crate) const fn of_session(why: &EndReason, party: HangupSource) -> Self {
         match why {
             EndReason::Bye { .. } | EndReason::HungUp => Self::new(Cause::NormalHangup, party),
-            EndReason::NoAck
-            | EndReason::TransportLost
-            | EndReason::ReinviteTimeout481
-            | EndReason::SessionExpired => Self::new(Cause::NetworkError, HangupSource::Error),
+            EndReason::NoAck => Self::new(Cause::AnswerNotAcknowledged, HangupSource::Error),
+            EndReason::TransportLost => Self::new(Cause::FlowLost, HangupSource::Error),
+            EndReason::ReinviteTimeout481 => Self::new(Cause::PartyGone, HangupSource::Error),
+            EndReason::SessionExpired => Self::new(Cause::SessionExpired, HangupSource::Error),
         }
     }
 

@@ -367,8 +367,8 @@ async fn what_became_of_calls_answers_the_other_questions() {
             "audio_both_ways",
         ),
         (
-            answered(Cause::NetworkError, 0, 500, 0),
-            "signalling_lost",
+            answered(Cause::AnswerNotAcknowledged, 0, 500, 0),
+            "ack_lost",
             "no_audio_from_phone",
         ),
         (

@@ -3,7 +3,7 @@
 mod world;
 
 use offhook_core::{ApplicationChange, Clock, EndpointChange, Key, NewApplication, Ring};
-use sip::{Command, Name, Response, SessionEvent, SessionId, Status};
+use sip::{Command, Name, Request, Response, SessionEvent, SessionId, Status};
 use store::{CallRow, HttpMethod};
 use world::{
     Customer, OFFER, Outcome, PASSWORD, World, address, eventually, http, invite, register,
@@ -32,7 +32,10 @@ async fn bind(world: &mut World, user: &str, port: u16, more: &str) {
 
 /// A call that the core took, and the status that refused it.
 async fn refused(world: &mut World, from: &str, to: &str, serial: u32) -> (u16, String, CallRow) {
-    let call = invite(&address(from), to, serial);
+    refused_with(world, from, invite(&address(from), to, serial)).await
+}
+
+async fn refused_with(world: &mut World, from: &str, call: Request) -> (u16, String, CallRow) {
     let outcome = world.send_as(from, PASSWORD, &call, udp(5060)).await;
     assert!(matches!(outcome, Outcome::Accept(_)), "{outcome:?}");
     let (status, reason) = loop {
@@ -165,6 +168,21 @@ async fn each_permission_that_is_missing_refuses_with_its_name_a_record_and_word
 }
 
 #[tokio::test]
+async fn an_offer_of_video_alone_needs_its_permission() {
+    let mut world = world_with(&["bob"]).await;
+    world
+        .endpoint_with("alice", |new| new.permissions.video = false)
+        .await;
+    let offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=video 4000 RTP/AVP 96\r\n";
+    let mut call = invite(&address("alice"), &address("bob"), 4);
+    call.body = offer.into();
+    let (status, reason, row) = refused_with(&mut world, "alice", call).await;
+    let name = "Video Not Allowed (allow_video)";
+    assert_eq!((status, reason.as_str()), (488, name));
+    assert_eq!((row.cause_code, row.sip_status), (Some(2160), Some(488)));
+}
+
+#[tokio::test]
 async fn an_endpoint_without_voice_is_not_rung_whoever_calls() {
     let mut world = world_with(&["alice"]).await;
     world
@@ -269,7 +287,7 @@ async fn s73_what_a_client_asserts_about_itself_ends_here() {
         unreachable!("it is one");
     };
     let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
-    assert_eq!(headers, ["X-PH-Tag: 7"]);
+    assert_eq!(headers, ["X-PH-Tag: 7", "Max-Forwards: 69"]);
     assert_eq!(&*from, format!("<{}>", address("alice")));
 }
 
@@ -323,6 +341,8 @@ async fn s69_the_other_side_sees_who_proved_the_password_and_nobody_who_asks_for
         };
         assert_eq!(&*from, shown, "{privacy:?}");
         let headers: Vec<String> = headers.iter().map(ToString::to_string).collect();
+        let (hops, headers) = headers.split_first().expect("Max-Forwards");
+        assert_eq!(hops, "Max-Forwards: 69");
         assert_eq!(headers, asserted, "{privacy:?}");
     }
 }

@@ -2,9 +2,10 @@
 
 mod world;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_core::{Clock, LiveBinding};
+use offhook_core::{Clock, EventKind, LiveBinding, RegistrationEvent};
 use sip::{Command, Flow, Ping};
 use world::{PASSWORD, World, register, settings, udp, websocket};
 
@@ -26,6 +27,19 @@ async fn bind(world: &mut World, serial: u32, contact: &str, flow: Flow) {
     assert_eq!(outcome.status(), 200);
 }
 
+/// What is told next of the phone at this port.
+async fn told_of(
+    told: &mut tokio::sync::broadcast::Receiver<Arc<RegistrationEvent>>,
+    port: u16,
+) -> EventKind {
+    loop {
+        let event = told.recv().await.expect("an event");
+        if event.source.port() == port {
+            return event.kind;
+        }
+    }
+}
+
 /// The next ping; other commands are passed over.
 async fn ping(world: &mut World) -> Ping {
     loop {
@@ -40,6 +54,11 @@ async fn a_phone_that_misses_its_pings_is_passed_over_until_it_answers_or_regist
     let mut world = world().await;
     let alice = world.endpoint("alice").await;
     let endpoint = alice.endpoint.id;
+    let mut told = world
+        .core
+        .events
+        .subscribe(world.account.id)
+        .expect("a stream");
     bind(&mut world, 1, "<sip:alice@198.51.100.7:5060>", udp(5060)).await;
     bind(&mut world, 1, "<sip:alice@10.0.0.6:5070>", udp(5070)).await;
     let shown = |world: &World| -> Vec<(u16, bool, bool)> {
@@ -69,7 +88,11 @@ async fn a_phone_that_misses_its_pings_is_passed_over_until_it_answers_or_regist
         let ping = ping(&mut world).await;
         if ping.to.flow.remote.port() == 5060 {
             assert_eq!(&*ping.to.uri, "sip:alice@198.51.100.7:5060");
-            world.core.registrar.location().pong(ping.mark);
+            world
+                .core
+                .registrar
+                .location()
+                .pong(ping.mark, world.clock.now().wall);
         } else {
             asked += 1;
         }
@@ -77,15 +100,22 @@ async fn a_phone_that_misses_its_pings_is_passed_over_until_it_answers_or_regist
     assert_eq!(asked, 2);
     assert_eq!(called(&world), [5060]);
     assert_eq!(shown(&world), [(5070, false, true), (5060, true, false)]);
+    assert_eq!(told_of(&mut told, 5070).await, EventKind::Registered);
+    assert_eq!(told_of(&mut told, 5070).await, EventKind::FlowLost);
     // It is asked again all the same, and its answer brings it back.
     let answered = loop {
         let ping = ping(&mut world).await;
-        world.core.registrar.location().pong(ping.mark);
+        world
+            .core
+            .registrar
+            .location()
+            .pong(ping.mark, world.clock.now().wall);
         if ping.to.flow.remote.port() == 5070 {
             break ping;
         }
     };
     assert_eq!(called(&world).len(), 2);
+    assert_eq!(told_of(&mut told, 5070).await, EventKind::Refreshed);
     // Silent again; a REGISTER brings it back too. When nobody answers all of them are called.
     while called(&world).len() == 2 && shown(&world).iter().any(|(_, reachable, _)| *reachable) {
         ping(&mut world).await;

@@ -87,7 +87,7 @@ async fn s78_a_caller_that_never_acknowledges_leaves_records_with_the_reason() {
     let causes = ended(world, a, b, EndReason::NoAck).await;
     assert_eq!(
         causes,
-        [(5000, "error".to_owned()), (5000, "error".to_owned())]
+        [(5110, "error".to_owned()), (5110, "error".to_owned())]
     );
 }
 
@@ -99,7 +99,7 @@ async fn s80_a_session_that_nobody_refreshes_leaves_records_with_the_reason() {
     let causes = ended(world, b, a, EndReason::SessionExpired).await;
     assert_eq!(
         causes,
-        [(5000, "error".to_owned()), (5000, "error".to_owned())]
+        [(5120, "error".to_owned()), (5120, "error".to_owned())]
     );
 }
 

@@ -278,8 +278,11 @@ impl Relay {
                     self.plane.handle(now, input);
                 }
                 Output::ClosePorts { rtp, .. } => {
-                    // Closing a socket takes it out of the epoll set.
                     if let Some(pair) = self.pairs.get_mut(place(rtp)).and_then(Option::take) {
+                        for socket in pair.sockets() {
+                            // What was added can be taken out.
+                            let _ = epoll::delete(&self.epoll, socket);
+                        }
                         self.ports.close(now, pair);
                     }
                 }

@@ -55,7 +55,7 @@ pub struct Setup {
     pub stop: CancellationToken,
 }
 
-/// Starts the thread; `main` is the runtime on which the core's tasks run. The thread cancels `stop` when it fails.
+/// Starts the thread; `main` is the runtime on which the core's tasks run, all but those of calls. The thread cancels `stop` when it fails.
 pub fn spawn(setup: Setup, main: Handle) -> io::Result<thread::JoinHandle<()>> {
     let name = format!("sip-{}", setup.stack.shard);
     thread::Builder::new().name(name).spawn(move || {
@@ -71,6 +71,10 @@ fn live(setup: Setup, main: Handle) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    setup
+        .core
+        .calls
+        .run_on(setup.stack.shard, runtime.handle().clone());
     runtime.block_on(async {
         let sockets = setup
             .sockets
@@ -139,6 +143,10 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
             self.turn(&mut inbox, &mut received, &mut inputs);
+            if self.core.calls.live() > 0 {
+                // The calls of this shard run here too.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -292,7 +300,12 @@ impl Shard {
             }
             Event::Session { session, event } => self.core.calls.session_event(session, event),
             Event::Answer { id, outcome } => self.core.answered(id, outcome),
-            Event::Pong { mark, .. } => self.core.registrar.location().pong(mark),
+            Event::Pong { mark, .. } => {
+                self.core
+                    .registrar
+                    .location()
+                    .pong(mark, self.clock.now().wall);
+            }
             Event::Subscription { id, event } => {
                 let now = self.clock.now();
                 if let Some(command) = self.core.packages.happened(&now, id, event) {

@@ -241,7 +241,8 @@ fn upsert<'c>(rows: impl Iterator<Item = &'c CallRow>) -> QueryBuilder<Sqlite> {
     let seconds = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let micros = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
     let mut query = QueryBuilder::new(
-        "INSERT INTO call (uuid, account, parent, leg, flavor, direction, from_number, to_number, endpoint, application, call_id, \
+        // OR FAIL: the transaction is given up anyway, so that no statement has to be undone by itself.
+        "INSERT OR FAIL INTO call (uuid, account, parent, leg, flavor, direction, from_number, to_number, endpoint, application, call_id, \
          source_ip, started, rang, answered, ended, bill_duration, billed_duration, status, cause_code, cause_name, switch_cause, \
          source, sip_status, hangup_url, hangup_method, extra) ",
     );

@@ -27,6 +27,8 @@ use crate::seal::{Place, SealKey, Secret};
 const QUEUE: usize = 8192;
 /// Jobs of one transaction.
 const BATCH: usize = 1000;
+/// Pages of 4 KiB that the log holds before they go into the database: a page that changes often goes there once.
+const CHECKPOINT: &str = "8000";
 /// How long one transaction takes in more jobs.
 const BATCH_TIME: Duration = Duration::from_millis(3);
 
@@ -272,7 +274,10 @@ fn options(url: &str, durability: Durability) -> Result<SqliteConnectOptions> {
     {
         std::fs::create_dir_all(parent).map_err(|error| Error::Database(sqlx::Error::Io(error)))?;
     }
-    Ok(options.filename(path).journal_mode(SqliteJournalMode::Wal))
+    let options = options.filename(path);
+    Ok(options
+        .journal_mode(SqliteJournalMode::Wal)
+        .pragma("wal_autocheckpoint", CHECKPOINT))
 }
 
 /// Fails when the database was sealed with another key.
@@ -403,10 +408,14 @@ impl Batch {
         Ok(transaction.commit().await?)
     }
 
-    /// Writes the gathered calls; when that fails only their senders are told so, the rest of the batch goes on.
+    /// Writes the gathered calls; when that fails only their senders are told so, the rest of the batch goes on. Without a
+    /// rest there is no savepoint: SQLite would copy every page that it changes.
     async fn flush_calls(&mut self, transaction: &mut SqliteConnection) -> Result<()> {
         if self.calling.is_empty() {
             return Ok(());
+        }
+        if self.done.is_empty() {
+            return std::mem::take(&mut self.calls).write(transaction).await;
         }
         let mut savepoint = transaction.begin().await?;
         let gathered = std::mem::take(&mut self.calls);

@@ -55,6 +55,7 @@ fn start() -> Start {
             domain: "example.net".into(),
             call_id: None,
             anonymous: false,
+            max_forwards: None,
         },
         allowance: None,
         transfer: None,

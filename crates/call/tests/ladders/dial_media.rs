@@ -359,7 +359,7 @@ fn s80_a_session_that_expires_ends_and_leaves_a_record() {
         1800.000 > Hangup(A)
         1800.000 > Close(A)
         1800.000 < Closed(1)
-        1800.000 > Cdr(1, 5000 Error, Completed, 1796 s, 1800 billed, 200)
+        1800.000 > Cdr(1, 5120 Error, Completed, 1796 s, 1800 billed, 200)
         1800.000 < Closed(A)
         1800.000 > Cdr(A, 4010 AnswerXml, Completed, 1796 s, 1800 billed, 200)
         1800.000 > Notify(Hangup 4010, http://c/hangup, Completed)
@@ -384,10 +384,10 @@ fn s78_a_caller_that_never_acknowledges_leaves_a_record() {
           36.000 > Close(1)
           36.000 > Close(A)
           36.000 < Closed(1)
-          36.000 > Cdr(1, 5000 Error, Completed, 32 s, 60 billed, 200)
+          36.000 > Cdr(1, 5110 Error, Completed, 32 s, 60 billed, 200)
           36.000 < Closed(A)
-          36.000 > Cdr(A, 5000 Error, Completed, 32 s, 60 billed, 200)
-          36.000 > Notify(Hangup 5000, http://c/hangup, Completed)
+          36.000 > Cdr(A, 5110 Error, Completed, 32 s, 60 billed, 200)
+          36.000 > Notify(Hangup 5110, http://c/hangup, Completed)
           36.000 > Over"#,
     );
     call.is_over();

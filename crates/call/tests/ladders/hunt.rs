@@ -141,12 +141,40 @@ fn s74_a_redirect_that_may_not_be_followed_is_named_in_the_record() {
 }
 
 #[test]
+fn a_redirect_to_where_the_target_was_called_already_is_not_followed() {
+    let mut call = Ladder::direct();
+    call.located(1, "bob", 1)
+        .cut()
+        .at(2.0)
+        .moves(1, "<sip:bob@192.0.2.20>")
+        .at(2.1)
+        .located(2, "bob", 1);
+    call.reads(
+        r#"
+           2.000 < Failed(1, 302)
+           2.000 > Close(1)
+           2.000 > Locate(2, sip:bob@192.0.2.20;q=1000)
+           2.000 < Closed(1)
+           2.100 < Located(2, bob at 1)
+           2.100 > Refuse(A, 480 Redirect Not Followed)
+           2.100 > Close(A)
+           2.100 > Cdr(1, 2310 Platform, Failed, 0 s, 0 billed, 302)
+           2.100 < Closed(A)
+           2.100 > Cdr(A, 2310 Platform, Failed, 0 s, 0 billed, 480)
+           2.100 > Notify(Hangup 2310, http://c/hangup, Failed)
+           2.100 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
 fn redirects_that_lead_to_redirects_end_after_four() {
     let mut call = Ladder::direct();
     call.located(1, "bob", 1);
     for hop in 1..=4_u16 {
-        call.moves(hop, "<sip:bob@192.0.2.9>")
-            .located(u64::from(hop) + 1, "bob", 1);
+        let next = format!("bob{hop}");
+        call.moves(hop, &format!("<sip:{next}@192.0.2.9>"))
+            .located(u64::from(hop) + 1, &next, 1);
     }
     call.cut().moves(5, "<sip:bob@192.0.2.9>");
     call.reads(

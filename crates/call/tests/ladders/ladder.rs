@@ -523,6 +523,7 @@ pub fn start(script: Script, offer: Option<&str>) -> Start {
         domain: "d.example".to_owned(),
         call_id: Some("call-of-a".to_owned()),
         anonymous: false,
+        max_forwards: None,
     };
     Start {
         number: CALL,

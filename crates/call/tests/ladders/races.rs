@@ -445,7 +445,7 @@ fn the_flow_of_the_callee_breaks_while_they_talk() {
            9.000 > Hangup(A)
            9.000 > Close(A)
            9.000 < Closed(1)
-           9.000 > Cdr(1, 5000 Error, Completed, 5 s, 60 billed, 200)
+           9.000 > Cdr(1, 5140 Error, Completed, 5 s, 60 billed, 200)
            9.000 < Closed(A)
            9.000 > Cdr(A, 4010 AnswerXml, Completed, 5 s, 60 billed, 200)
            9.000 > Notify(Hangup 4010, http://c/hangup, Completed)

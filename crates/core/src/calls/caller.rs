@@ -37,6 +37,15 @@ pub(crate) fn of(request: &Request, flow: Flow, uri: &Uri, from: &NameAddr) -> C
         domain: String::new(),
         call_id: request.call_id().map(ToString::to_string),
         anonymous: wants_privacy(request),
+        max_forwards: Some(
+            request
+                .headers
+                .max_forwards()
+                .ok()
+                .flatten()
+                .unwrap_or(70)
+                .saturating_sub(1),
+        ),
     }
 }
 

@@ -3,8 +3,8 @@
 //! An endpoint proves its password (407) and gets its application. A stranger may ring an endpoint that wants to be rung,
 //! so many times a minute, and reaches nothing else.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
 use sip::{Flow, Name, NameAddr, Replaced, Request, Response, Status, Uri};
@@ -83,13 +83,15 @@ impl Calls {
         let number = CallNumber(self.0.next_number.fetch_add(1, Ordering::Relaxed));
         let inbox = self.0.live.open(number, admitted.facts.account_id);
         let mut randomness = self.0.randomness();
+        let begun = u64::try_from(now.wall.as_millisecond()).unwrap_or_default();
         let extra = record::extra(&admitted.caller);
         let start = Start {
             number,
             shard,
+            // In the order of time (RFC 9562 §5.7): what is written together lies together in the index.
             uuids: Box::new(move || {
                 let bytes = rand::Rng::random(&mut randomness);
-                uuid::Builder::from_random_bytes(bytes).into_uuid()
+                uuid::Builder::from_unix_timestamp_millis(begun, &bytes).into_uuid()
             }),
             caller: admitted.caller,
             script: admitted.script,
@@ -110,7 +112,9 @@ impl Calls {
             referrals: Referrals::default(),
             watch: Watch::default(),
         };
-        self.0.tasks.spawn_on(task.run(), &self.0.runtime);
+        let place = self.0.shards.get(usize::from(shard));
+        let place = place.and_then(OnceLock::get).unwrap_or(&self.0.runtime);
+        self.0.tasks.spawn_on(task.run(), place);
         Decision::Accept(call::session(shard, number, LegId::A))
     }
 }
@@ -227,7 +231,8 @@ impl Inner {
             home: Some(&subscriber.domain),
         }
         .of(uri);
-        let missing = Permission::missing_for_call(&subscriber, &aim);
+        let offer = request.sdp();
+        let missing = Permission::missing_for_call(&subscriber, &aim, offer.as_deref());
         let own = match subscriber.application {
             Some(application) => self.directory.application(application),
             None => self.directory.default_application(account.id),
@@ -249,7 +254,7 @@ impl Inner {
         };
         let caller = self.named(&subscriber, arriving.caller());
         let refused_by = missing
-            .map(|permission| (permission.cause(), Status::FORBIDDEN))
+            .map(|permission| (permission.cause(), permission.status()))
             .or_else(|| self.prefix_barred(&subscriber, &aim));
         let endpoint = Some(subscriber.endpoint);
         let counted = match refused_by {

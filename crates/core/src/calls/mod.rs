@@ -34,7 +34,7 @@ pub(crate) use locate::is_own_address;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use call::{Cause, Command, HangupSource, Input};
@@ -86,7 +86,10 @@ pub(crate) struct Inner {
     trunks: Trunks,
     strangers: Strangers,
     tasks: TaskTracker,
+    /// Where questions are asked: documents, places that are not known at once.
     runtime: Handle,
+    /// Where the tasks of each shard's calls run, when its thread has said so.
+    shards: Box<[OnceLock<Handle>]>,
     draining: AtomicBool,
     next_number: AtomicU64,
     randomness: Mutex<StdRng>,
@@ -110,7 +113,16 @@ pub(crate) struct Parts {
 }
 
 impl Calls {
-    /// Makes it; the tasks of calls run where this is called.
+    /// Lets the calls of a shard run on its own thread: what they say to each other wakes no other. Until then they run
+    /// where the rest does.
+    pub fn run_on(&self, shard: u8, runtime: Handle) {
+        if let Some(place) = self.0.shards.get(usize::from(shard)) {
+            // There is one thread for a shard, so the first one stays.
+            let _: Result<(), Handle> = place.set(runtime);
+        }
+    }
+
+    /// Makes it; what calls have to wait for runs where this is called.
     pub(crate) fn new(parts: Parts) -> Self {
         let fetcher = Fetcher::new(Arc::clone(&parts.settings));
         let limits = Limits::new(parts.directory.clone());
@@ -139,6 +151,12 @@ impl Calls {
             strangers: Strangers::new(parts.settings.strangers_per_minute),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
+            shards: parts
+                .signalling
+                .shards
+                .iter()
+                .map(|_| OnceLock::new())
+                .collect(),
             draining: AtomicBool::new(false),
             next_number: AtomicU64::new(1),
             randomness: Mutex::new(StdRng::from_os_rng()),

@@ -2,6 +2,7 @@
 //! belongs to the account, and only the called endpoint's own flags count there.
 
 use call::Cause;
+use sip::Status;
 
 use crate::calls::aim::Aim;
 use crate::directory::Subscriber;
@@ -11,6 +12,8 @@ use crate::directory::Subscriber;
 pub enum Permission {
     /// `allow_voice`: calls at all.
     Voice,
+    /// `allow_video`: calls that offer nothing but video. Video beside audio is declined by the media.
+    Video,
     /// `allow_same_domain`: endpoints of its own domain.
     SameDomain,
     /// `allow_other_domains`: addresses in any other domain.
@@ -22,10 +25,17 @@ pub enum Permission {
 }
 
 impl Permission {
-    /// The flag that an endpoint lacks for a call that it sends; `allow_voice` before the destination's.
-    pub(crate) fn missing_for_call(caller: &Subscriber, aim: &Aim) -> Option<Self> {
+    /// The flag that an endpoint lacks for a call that it sends; `allow_voice` and `allow_video` before the destination's.
+    pub(crate) fn missing_for_call(
+        caller: &Subscriber,
+        aim: &Aim,
+        offer: Option<&[u8]>,
+    ) -> Option<Self> {
         if !caller.permissions.voice {
             return Some(Self::Voice);
+        }
+        if !caller.permissions.video && offer.is_some_and(is_video_only) {
+            return Some(Self::Video);
         }
         Self::of_destination(caller, aim)
     }
@@ -47,6 +57,7 @@ impl Permission {
         let given = &endpoint.permissions;
         match self {
             Self::Voice => given.voice,
+            Self::Video => given.video,
             Self::SameDomain => given.same_domain,
             Self::OtherDomains => given.other_domains,
             Self::Phones => given.phones,
@@ -58,10 +69,30 @@ impl Permission {
     pub(crate) const fn cause(self) -> Cause {
         match self {
             Self::Voice => Cause::VoiceNotAllowed,
+            Self::Video => Cause::VideoNotAllowed,
             Self::SameDomain => Cause::SameDomainNotAllowed,
             Self::OtherDomains => Cause::OtherDomainsNotAllowed,
             Self::Phones => Cause::PhonesNotAllowed,
             Self::Apps => Cause::AppsNotAllowed,
         }
     }
+
+    /// The status that refuses the call: vobiz-rest.md §2.8.
+    pub(crate) const fn status(self) -> Status {
+        match self {
+            Self::Video => Status::NOT_ACCEPTABLE_HERE,
+            _ => Status::FORBIDDEN,
+        }
+    }
+}
+
+/// Tells whether a session description has video and no audio.
+fn is_video_only(offer: &[u8]) -> bool {
+    let kinds = || {
+        offer
+            .split(|octet| *octet == b'\n')
+            .filter_map(|line| line.strip_prefix(b"m="))
+    };
+    kinds().any(|kind| kind.starts_with(b"video "))
+        && !kinds().any(|kind| kind.starts_with(b"audio "))
 }

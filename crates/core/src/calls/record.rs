@@ -40,6 +40,10 @@ pub(crate) fn extra(caller: &call::Caller) -> serde_json::Value {
 
 /// Writes the row of a live leg. Only the caller's leg keeps `extra`.
 pub(crate) fn live_row(facts: &Facts, extra: &serde_json::Value, leg: &LegRecord) -> CallRow {
+    row(facts, extra_of(extra, leg), leg)
+}
+
+fn row(facts: &Facts, extra: serde_json::Value, leg: &LegRecord) -> CallRow {
     CallRow {
         uuid: leg.uuid,
         account: facts.account_id,
@@ -79,7 +83,7 @@ pub(crate) fn live_row(facts: &Facts, extra: &serde_json::Value, leg: &LegRecord
             .hangup
             .as_ref()
             .map_or_else(Default::default, |link| store_method(link.method)),
-        extra: extra_of(extra, leg),
+        extra,
     }
 }
 
@@ -95,8 +99,11 @@ pub(crate) fn final_row(facts: &Facts, extra: &serde_json::Value, cdr: &Cdr) -> 
         switch_cause: Some(cdr.cause.switch_name().into()),
         source: Some(source_word(cdr.source).into()),
         sip_status: cdr.sip_status,
-        extra: with_media(extra_of(extra, &cdr.leg), cdr.media.as_ref()),
-        ..live_row(facts, extra, &cdr.leg)
+        ..row(
+            facts,
+            with_media(extra_of(extra, &cdr.leg), cdr.media.as_ref()),
+            &cdr.leg,
+        )
     }
 }
 

@@ -79,8 +79,9 @@ impl Locator {
             _ if self.settings.redirects != Redirects::All => return None,
             _ => {
                 let caller = asker.caller.as_ref().filter(|_| redirected.direct);
-                if caller.is_some_and(|caller| Permission::missing_for_call(caller, &aim).is_some())
-                {
+                if caller.is_some_and(|caller| {
+                    Permission::missing_for_call(caller, &aim, None).is_some()
+                }) {
                     return None;
                 }
                 self.aimed(now, asker, &aim, contact, !redirected.direct)

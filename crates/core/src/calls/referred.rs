@@ -101,7 +101,7 @@ impl Locator {
         let missing = asker
             .caller
             .as_ref()
-            .and_then(|caller| Permission::missing_for_call(caller, &aim));
+            .and_then(|caller| Permission::missing_for_call(caller, &aim, None));
         if let Some(permission) = missing {
             return Err(LocateFailure::Rule(permission.cause()));
         }

@@ -11,6 +11,8 @@ use call::{
     Call, CallNumber, Cause, Command, Fetch, FetchFailure, HangupSource, Input, LegId,
     LocateFailure, Notice, Output, QueryId, TargetKind,
 };
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use store::{CallRow, CallbackRow};
 use tokio::task::JoinSet;
 
@@ -62,8 +64,8 @@ struct Batch {
 struct Waiting {
     /// Answers to questions.
     answers: JoinSet<Input>,
-    /// The batch that is being written; at most one.
-    write: JoinSet<Vec<LegId>>,
+    /// The batch that is being written.
+    write: Option<BoxFuture<'static, Vec<LegId>>>,
     /// What is to be written next.
     next: Batch,
     /// What is already known and must be told.
@@ -103,7 +105,8 @@ impl Task {
         self.on_trunks = OnTrunks::default();
         self.referrals = Referrals::default();
         self.calls.live.close(self.number);
-        while waiting.write.join_next().await.is_some() {
+        while let Some(write) = waiting.write.take() {
+            write.await;
             self.start_write(&mut waiting);
         }
         tracing::info!(call.id = self.number.0, "a call is over");
@@ -145,8 +148,7 @@ impl Task {
             tokio::select! {
                 input = self.inbox.next() => return input,
                 Some(Ok(answer)) = waiting.answers.join_next() => return Some(answer),
-                Some(written) = waiting.write.join_next() => {
-                    let recorded = written.unwrap_or_default();
+                Some(recorded) = written(&mut waiting.write) => {
                     waiting.known.extend(recorded.into_iter().map(Input::Recorded));
                     self.start_write(waiting);
                 }
@@ -254,11 +256,18 @@ impl Task {
             }
         };
         let calls = Arc::clone(&self.calls);
-        waiting.answers.spawn(async move {
+        let mut asked = Box::pin(async move {
             let now = calls.clock.now().wall;
             let outcome = calls.locator.locate(now, &asker, &target).await;
             Input::Located { query, outcome }
         });
+        // What is in memory is known at once.
+        match asked.as_mut().now_or_never() {
+            Some(located) => waiting.known.push_back(located),
+            None => {
+                waiting.answers.spawn_on(asked, &self.calls.runtime);
+            }
+        }
     }
 
     /// Takes a place for a leg on the trunk that it goes over, if it goes over one.
@@ -304,24 +313,32 @@ impl Task {
 
     fn fetch(&self, fetch: Fetch, waiting: &mut Waiting) {
         let (fetcher, facts) = (self.calls.fetcher.clone(), self.facts.clone());
-        waiting.answers.spawn(async move {
+        let asked = async move {
             let outcome = document(&fetcher, &facts, &fetch).await;
             Input::Fetched {
                 fetch: fetch.id,
                 outcome,
             }
-        });
+        };
+        waiting.answers.spawn_on(asked, &self.calls.runtime);
     }
 
     /// Starts writing what is to be written, unless a batch is on its way.
     fn start_write(&self, waiting: &mut Waiting) {
         let idle = waiting.next.rows.is_empty() && waiting.next.callbacks.is_empty();
-        if idle || !waiting.write.is_empty() {
+        if idle || waiting.write.is_some() {
             return;
         }
         let batch = std::mem::take(&mut waiting.next);
-        waiting.write.spawn(write(Arc::clone(&self.calls), batch));
+        waiting.write = Some(write(Arc::clone(&self.calls), batch).boxed());
     }
+}
+
+/// Waits for the batch that is being written, if there is one.
+async fn written(write: &mut Option<BoxFuture<'static, Vec<LegId>>>) -> Option<Vec<LegId>> {
+    let recorded = write.as_mut()?.await;
+    *write = None;
+    Some(recorded)
 }
 
 /// Writes a batch, again while the store is busy; returns the legs whose rows are on disk.

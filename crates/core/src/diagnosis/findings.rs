@@ -477,10 +477,34 @@ fn call_disconnected(evidence: &Evidence, answers: &mut Answers) {
     };
     for (cause, code, sentence, remedy) in [
         (
+            End::AnswerNotAcknowledged,
+            "ack_lost",
+            "Calls ended because the answer was never acknowledged: no ACK came for 32 seconds.",
+            "Look for a NAT or firewall that drops SIP packets, or a phone that cannot reach our Contact; TCP or TLS help.",
+        ),
+        (
+            End::SessionExpired,
+            "session_not_refreshed",
+            "Calls ended because the party that refreshes the session did not.",
+            "Look for a NAT that forgot the phone during the call: keep-alives in the phone, or ping in the policy, keep it open.",
+        ),
+        (
+            End::PartyGone,
+            "party_gone",
+            "Calls ended because a party did not answer a request inside the call, or did not know the call any more.",
+            "Look for a phone that restarted or lost its network, or a NAT that forgot it.",
+        ),
+        (
+            End::FlowLost,
+            "flow_lost",
+            "Calls ended because the connection to a party was lost.",
+            "Look for a network or a proxy that closes connections.",
+        ),
+        (
             End::NetworkError,
-            "signalling_lost",
-            "Calls ended because a party did not answer any more: no ACK to the answer, no session refresh, or a lost connection.",
-            "Look for a NAT or firewall that drops SIP packets, or a phone whose Contact cannot be reached; TCP or TLS help.",
+            "description_unusable",
+            "Calls ended because a party's session description could not be used.",
+            "Compare the codecs of the two phones.",
         ),
         (
             End::MediaTimeout,

@@ -163,8 +163,16 @@ impl Location {
     }
 
     /// Takes the answer to a ping.
-    pub fn pong(&self, mark: PingMark) {
-        self.0.awaited.heard(mark);
+    pub fn pong(&self, mark: PingMark, now: Timestamp) {
+        if !self.0.awaited.heard(mark) {
+            return;
+        }
+        let endpoint = mark.0[0].cast_signed();
+        for binding in self.bindings(endpoint, now) {
+            if self.0.awaited.mark(&binding) == mark {
+                self.tell(EventKind::Refreshed, endpoint, || binding);
+            }
+        }
     }
 
     fn live<T>(
@@ -245,9 +253,10 @@ impl Location {
         let _: Result<(), _> = self.0.listener.set(listener);
     }
 
-    fn tell(&self, kind: EventKind, endpoint: Id, packed: &Packed) {
+    /// Tells of something that happened to a binding without a REGISTER.
+    pub(crate) fn tell(&self, kind: EventKind, endpoint: Id, binding: impl FnOnce() -> Binding) {
         if let Some(listener) = self.0.listener.get() {
-            listener.gone(kind, endpoint, || packed.view().binding(endpoint));
+            listener.gone(kind, endpoint, binding);
         }
     }
 
@@ -303,7 +312,9 @@ impl Location {
             // What stays because the journal is full is never reached again and expires.
             if let Ok(gone) = &gone {
                 for packed in gone {
-                    self.tell(EventKind::FlowLost, endpoint, packed);
+                    self.tell(EventKind::FlowLost, endpoint, || {
+                        packed.view().binding(endpoint)
+                    });
                 }
             }
             if let Err(error) = gone {
@@ -331,7 +342,9 @@ impl Location {
     /// Removes all bindings of an endpoint and waits until that is on disk.
     pub async fn drop_bindings(&self, endpoint: Id) -> Result<(), Error> {
         for packed in self.0.bindings.end(endpoint, |_| true).await? {
-            self.tell(EventKind::Unregistered, endpoint, &packed);
+            self.tell(EventKind::Unregistered, endpoint, || {
+                packed.view().binding(endpoint)
+            });
         }
         self.changed(endpoint);
         Ok(())
@@ -340,7 +353,9 @@ impl Location {
     /// Removes what has expired.
     pub(crate) fn sweep(&self, now: Timestamp) {
         self.0.bindings.sweep(now, |endpoint, packed| {
-            self.tell(EventKind::Expired, endpoint, packed);
+            self.tell(EventKind::Expired, endpoint, || {
+                packed.view().binding(endpoint)
+            });
             self.changed(endpoint);
         });
     }

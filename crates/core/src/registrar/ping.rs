@@ -1,6 +1,6 @@
 //! Pings: phones are asked every so often whether they are there (policies, `sip.ping_seconds`). One that does not answer
-//! several times is silent: shown as unreachable, and not called while another phone of its endpoint answers. Its next
-//! answer or REGISTER brings it back.
+//! several times is silent: shown as unreachable, told of as `flow_lost`, and not called while another phone of its endpoint
+//! answers. Its next answer or REGISTER brings it back, told of as `refreshed`.
 //!
 //! A round walks over all endpoints in slices and pings those whose turn it is, so that pings are spread over their
 //! interval. What is awaited is a mark for each phone that has not answered, and no timer.
@@ -18,7 +18,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::calls::way;
-use crate::registrar::{Location, Reach};
+use crate::registrar::{EventKind, Location, Reach};
 use crate::{Clock, Directory, Settings, Signalling};
 
 /// Slices follow each other in this time.
@@ -47,7 +47,7 @@ struct Missed {
 
 impl Awaited {
     /// Marks a binding. Nobody who was not pinged can know it.
-    fn mark(&self, binding: &Binding) -> PingMark {
+    pub(crate) fn mark(&self, binding: &Binding) -> PingMark {
         let Binding { endpoint, key, .. } = binding;
         self.mark_of(*endpoint, key, binding.local, binding.remote)
     }
@@ -74,9 +74,10 @@ impl Awaited {
         shows
     }
 
-    /// Notes that somebody answered.
-    pub(crate) fn heard(&self, mark: PingMark) {
-        self.phones.remove(&mark);
+    /// Notes that somebody answered. `true`: it had been silent.
+    pub(crate) fn heard(&self, mark: PingMark) -> bool {
+        let missed = self.phones.remove(&mark);
+        missed.is_some_and(|(_, missed)| missed.silent)
     }
 
     /// Notes that a binding was made or refreshed.
@@ -185,6 +186,8 @@ impl Pings {
                 && awaited.asked(mark, until, self.settings.ping_misses)
             {
                 tracing::info!(endpoint, "a phone does not answer its pings");
+                self.location
+                    .tell(EventKind::FlowLost, endpoint, || binding);
             }
         }
         count

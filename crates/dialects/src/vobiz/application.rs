@@ -176,6 +176,16 @@ pub(crate) async fn update(caller: Caller, request: Request) -> Result<Response,
 pub(crate) async fn delete(caller: Caller, request: Request) -> Result<Response, Refusal> {
     Input::read(request).await?;
     let key = key(&caller)?;
+    let directory = &caller.core.directory;
+    let application = directory.application_by_key(&caller.account, &key).await;
+    let application = application.map_err(|error| refusal(&caller, error))?;
+    let numbers = directory.numbers_with_application(application.id);
+    if numbers > 0 {
+        // vobiz-rest.md §1.6: the numbers are pointed elsewhere first.
+        let text = "Cannot delete application";
+        let message = format!("Application is currently in use by {numbers} phone numbers");
+        return Err(Refusal::new(StatusCode::CONFLICT, text).with("message", message));
+    }
     let gone = caller
         .core
         .directory

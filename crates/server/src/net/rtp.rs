@@ -1,6 +1,7 @@
 //! Pairs of UDP sockets for RTP and RTCP out of the configured range: RTP on the even port, RTCP on the odd one above it
 //! (RFC 3550 §11). A pair rests after its call, so that late packets of that call do not meet the next one, and whatever
-//! reaches a fresh socket before it is used is thrown away.
+//! reaches a socket before it is used is thrown away. Some pairs stay open after their calls, because a socket costs more to
+//! make than to keep: each is connected to itself, so that the kernel takes nothing from anybody else.
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,8 +16,11 @@ const REST: Duration = Duration::from_secs(3);
 /// How long a pair rests at least: a refused call is worse than a late packet, which the new call takes for a stranger's.
 const LEAST_REST: Duration = Duration::from_millis(200);
 
-/// Datagrams thrown away from a fresh socket, at most.
+/// Datagrams thrown away from a socket before its use, at most.
 const DRAINED: usize = 64;
+
+/// Pairs that stay open after their calls, at most: 2 kB of the kernel's memory each.
+const KEPT: usize = 2_048;
 
 /// The ports that calls may use.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct RtpPorts {
     free: VecDeque<u16>,
     /// The even ports of pairs that rest, and until when; the first is the next to be free.
     resting: VecDeque<(Instant, u16)>,
+    /// Open pairs of finished calls, and until when they rest; the first is the next to be used. At most [`KEPT`].
+    kept: VecDeque<(Instant, Pair)>,
 }
 
 /// Two bound sockets; dropping them without [`RtpPorts::close`] loses their numbers.
@@ -44,6 +50,13 @@ pub struct Pair {
 #[error("no pair of ports is free in media.ports")]
 pub struct Exhausted;
 
+impl Pair {
+    /// Both sockets.
+    pub fn sockets(&self) -> [&UdpSocket; 2] {
+        [&self.rtp, &self.rtcp]
+    }
+}
+
 impl RtpPorts {
     /// Takes the pairs that lie wholly in `range`. Sockets are bound to `address` when this machine has it, else (the address
     /// of a router that passes everything on) to all addresses.
@@ -61,16 +74,33 @@ impl RtpPorts {
             bind,
             free: pairs.collect(),
             resting: VecDeque::new(),
+            kept: VecDeque::new(),
         }
     }
 
-    /// Binds a pair. A pair that another program uses goes to the end of the line.
+    /// Takes a pair that was kept open, or binds one. A pair that another program uses goes to the end of the line.
     pub fn open(&mut self, now: Instant) -> Result<Pair, Exhausted> {
         self.wake(now);
+        if let Some(pair) = self.rested(now) {
+            return Ok(pair);
+        }
         self.first_free().or_else(|_| {
-            self.wake(now + (REST - LEAST_REST));
+            let hurry = now + (REST - LEAST_REST);
+            self.wake(hurry);
             self.first_free()
+                .or_else(|_| self.rested(hurry).ok_or(Exhausted))
         })
+    }
+
+    /// Takes the open pair that has rested longest.
+    fn rested(&mut self, now: Instant) -> Option<Pair> {
+        while let Some((_, pair)) = self.kept.pop_front_if(|(until, _)| *until <= now) {
+            if pair.sockets().into_iter().all(reopen) {
+                return Some(pair);
+            }
+            self.free.push_back(pair.number);
+        }
+        None
     }
 
     fn first_free(&mut self) -> Result<Pair, Exhausted> {
@@ -92,9 +122,14 @@ impl RtpPorts {
         }
     }
 
-    /// Closes a pair and lets it rest.
+    /// Lets a pair rest, open or not.
     pub fn close(&mut self, now: Instant, pair: Pair) {
-        self.resting.push_back((now + REST, pair.number));
+        let until = now + REST;
+        if self.kept.len() < KEPT && pair.sockets().into_iter().all(shut) {
+            self.kept.push_back((until, pair));
+        } else {
+            self.resting.push_back((until, pair.number));
+        }
     }
 
     fn bind(&self, number: u16) -> io::Result<Pair> {
@@ -110,6 +145,19 @@ impl RtpPorts {
             number,
         })
     }
+}
+
+/// Lets nobody in any more.
+fn shut(socket: &UdpSocket) -> bool {
+    socket
+        .local_addr()
+        .is_ok_and(|own| socket.connect(own).is_ok())
+}
+
+/// Lets everybody in again, without what came before the socket was shut.
+fn reopen(socket: &UdpSocket) -> bool {
+    drain(socket);
+    rustix::net::connect_unspec(socket).is_ok()
 }
 
 fn drain(socket: &UdpSocket) {
@@ -171,6 +219,31 @@ mod tests {
         let second = ports.open(start + REST / 2).unwrap();
         assert_eq!(second.number, range.first + 2);
         assert_eq!(ports.open(start + REST).unwrap().number, range.first);
+    }
+
+    #[test]
+    fn a_pair_that_is_used_again_brings_nothing_of_the_time_before() {
+        let (start, range) = (some_instant(), two_pairs(3));
+        let mut ports = RtpPorts::new(LOOPBACK, range);
+        let pair = ports.open(start).unwrap();
+        let phone = UdpSocket::bind(SocketAddr::new(LOOPBACK, 0)).unwrap();
+        let to = pair.rtp.local_addr().unwrap();
+        phone.send_to(b"late", to).unwrap();
+        ports.close(start, pair);
+        // Whoever sends to it now may hear that nobody listens.
+        let _ = phone.send_to(b"later", to);
+        let pair = ports.open(start + REST).unwrap();
+        assert_eq!(pair.number, range.first);
+        let mut heard = [0; 8];
+        assert!(pair.rtp.recv_from(&mut heard).is_err());
+        let _ = phone.take_error();
+        phone.send_to(b"new", to).unwrap();
+        pair.rtp.set_nonblocking(false).unwrap();
+        let (length, from) = pair.rtp.recv_from(&mut heard).unwrap();
+        assert_eq!(
+            (&heard[..length], from),
+            (&b"new"[..], phone.local_addr().unwrap())
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! A table whose places are used again; an id names one tenant of a place and no later one.
+//! A table whose places are used again; an id names one tenant of a place and no later one. It grows by pages and moves
+//! nothing: a table that doubles would stop all signalling while hundreds of megabytes are copied.
 
 /// Names one value of a [`Slab`].
 #[derive(Copy, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -32,25 +33,39 @@ struct Place<T> {
 
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
-    places: Vec<Place<T>>,
+    pages: Vec<Vec<Place<T>>>,
     free: Vec<u32>,
 }
+
+/// Places of one page.
+const PAGE: usize = 1024;
 
 impl<T> Slab<T> {
     pub(crate) fn new() -> Self {
         Self {
-            places: Vec::new(),
+            pages: Vec::new(),
             free: Vec::new(),
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        let full = self.pages.len().saturating_sub(1) * PAGE;
+        full + self.pages.last().map_or(0, Vec::len) - self.free.len()
+    }
+
+    fn place(&self, index: u32) -> Option<&Place<T>> {
+        let index = index as usize;
+        self.pages.get(index / PAGE)?.get(index % PAGE)
+    }
+
+    fn place_mut(&mut self, index: u32) -> Option<&mut Place<T>> {
+        let index = index as usize;
+        self.pages.get_mut(index / PAGE)?.get_mut(index % PAGE)
     }
 
     pub(crate) fn insert(&mut self, tenant: T) -> Id {
         if let Some(index) = self.free.pop()
-            && let Some(place) = self.places.get_mut(index as usize)
+            && let Some(place) = self.place_mut(index)
         {
             place.tenant = Some(tenant);
             return Id {
@@ -58,18 +73,27 @@ impl<T> Slab<T> {
                 generation: place.generation,
             };
         }
-        self.places.push(Place {
+        let place = Place {
             generation: 0,
             tenant: Some(tenant),
-        });
+        };
+        match self.pages.last_mut() {
+            Some(page) if page.len() < PAGE => page.push(place),
+            _ => {
+                let mut page = Vec::with_capacity(PAGE);
+                page.push(place);
+                self.pages.push(page);
+            }
+        }
+        let last = self.pages.last().map_or(0, Vec::len);
         Id {
-            index: (self.places.len() - 1) as u32,
+            index: ((self.pages.len() - 1) * PAGE + last - 1) as u32,
             generation: 0,
         }
     }
 
     pub(crate) fn get(&self, id: Id) -> Option<&T> {
-        let place = self.places.get(id.index as usize)?;
+        let place = self.place(id.index)?;
         place
             .tenant
             .as_ref()
@@ -77,7 +101,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn get_mut(&mut self, id: Id) -> Option<&mut T> {
-        let place = self.places.get_mut(id.index as usize)?;
+        let place = self.place_mut(id.index)?;
         place
             .tenant
             .as_mut()
@@ -85,7 +109,7 @@ impl<T> Slab<T> {
     }
 
     pub(crate) fn remove(&mut self, id: Id) -> Option<T> {
-        let place = self.places.get_mut(id.index as usize)?;
+        let place = self.place_mut(id.index)?;
         if place.generation != id.generation {
             return None;
         }
@@ -110,5 +134,19 @@ mod tests {
         assert_eq!((slab.get(first), slab.get(second)), (None, Some(&'b')));
         assert_eq!(slab.remove(first), None);
         assert_eq!(slab.len(), 1);
+    }
+
+    #[test]
+    fn many_tenants_are_found_again() {
+        let mut slab = Slab::new();
+        let count = 3 * PAGE as u32 + 5;
+        let ids: Vec<Id> = (0..count).map(|number| slab.insert(number)).collect();
+        assert_eq!(slab.len(), count as usize);
+        for (id, number) in ids.iter().zip(0..) {
+            assert_eq!((id.index, slab.get(*id)), (number, Some(&number)));
+        }
+        assert_eq!(slab.remove(ids[PAGE]), Some(PAGE as u32));
+        assert_eq!(slab.insert(7).index, PAGE as u32);
+        assert_eq!(slab.len(), count as usize);
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use sip::{Response, Status};
+use sip::{Destination, Response, Status};
 
 use super::{CalleeState, Dialing, State, no_room};
 use crate::cdr::{Cause, HangupSource};
@@ -28,6 +28,8 @@ pub(super) struct Rest {
     /// Redirects that are looked up.
     asked: Vec<QueryId>,
     followed: u8,
+    /// Where the target was called: RFC 3261 §8.1.3.4 calls no URI twice. Bounded by [`super::MAX_ATTEMPTS`].
+    called: Vec<Destination>,
     /// Whether any place was called: the first attempt has the number of the leg.
     begun: bool,
     /// How long one rank rings.
@@ -83,6 +85,7 @@ impl Dialing {
             };
             let Some(id) = id else { break };
             ctx.open_attempt(id, *leg, Wire::Idle, place.near);
+            rest.called.push(place.destination.clone());
             attempts.push((id, Some(place)));
             *room -= 1;
         }
@@ -235,10 +238,15 @@ impl Dialing {
         let Some(callee) = self.callees.get_mut(index) else {
             return Step::Continue;
         };
-        match outcome {
-            Ok(located) if !located.destinations.is_empty() => {
-                for place in located.destinations.into_iter().rev() {
-                    callee.rest.places.push_front(place);
+        let rest = &mut callee.rest;
+        let mut found = outcome.map(|located| located.destinations);
+        if let Ok(places) = &mut found {
+            places.retain(|place| !rest.called.contains(&place.destination));
+        }
+        match found {
+            Ok(places) if !places.is_empty() => {
+                for place in places.into_iter().rev() {
+                    rest.places.push_front(place);
                 }
                 if !self.call_next(ctx, index) {
                     return self.settle(ctx, index);

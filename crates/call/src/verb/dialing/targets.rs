@@ -150,6 +150,10 @@ impl Dialing {
                     .chain(&dial.sip_headers)
                     .chain(&target.sip_headers),
             );
+            if let Some(left) = ctx.caller.max_forwards {
+                // What RFC 3261 §16.6 step 3 asks of a proxy ends loops through other servers too.
+                headers.push(Header::new(Name::MaxForwards, left.to_string()));
+            }
             let referred_by = self.referral.as_ref().and_then(|by| by.referred_by.clone());
             headers.extend(referred_by.map(|by| Header::new(Name::ReferredBy, by)));
             if place.trusted && caller_id != Some(NONE) && !is_nobody {
