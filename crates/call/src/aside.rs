@@ -235,21 +235,21 @@ mod tests {
     #[test]
     fn a_digit_is_read_in_both_forms() {
         let relay = "application/dtmf-relay";
-        let cases: [(&str, &str, Result<(char, Option<u32>), Status>); 11] = [
-            (relay, "Signal=5\r\nDuration=250\r\n", Ok(('5', Some(250)))),
-            (relay, "signal= * \nduration= x", Ok(('*', Some(160)))),
-            (relay, "Signal=11\r\nDuration=99999", Ok(('#', Some(6_000)))),
+        let digit = |key, duration| Ok(Digit { key, duration });
+        let cases: [(&str, &str, Result<Digit, Status>); 11] = [
+            (relay, "Signal=5\r\nDuration=250\r\n", digit('5', Some(250))),
+            (relay, "signal= * \nduration= x", digit('*', Some(160))),
+            (relay, "Signal=11\r\nDuration=99999", digit('#', Some(6_000))),
             (relay, "Duration=1", Err(Status::BAD_REQUEST)),
             (relay, "Signal=16", Err(Status::BAD_REQUEST)),
-            ("application/dtmf", "d\r\n", Ok(('D', None))),
-            ("application/dtmf", "10", Ok(('*', None))),
+            ("application/dtmf", "d\r\n", digit('D', None)),
+            ("application/dtmf", "10", digit('*', None)),
             ("application/dtmf", "12345", Err(Status::BAD_REQUEST)),
             ("application/dtmf", "\u{ff11}", Err(Status::BAD_REQUEST)),
             ("text/plain", "5", Err(Status::UNSUPPORTED_MEDIA_TYPE)),
             ("", "5", Err(Status::UNSUPPORTED_MEDIA_TYPE)),
         ];
         for (kind, body, wanted) in cases {
-            let wanted = wanted.map(|(key, duration)| Digit { key, duration });
             assert_eq!(Digit::read(kind, body.as_bytes()), wanted, "{kind}: {body}");
         }
     }
