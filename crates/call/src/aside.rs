@@ -239,7 +239,11 @@ mod tests {
         let cases: [(&str, &str, Result<Digit, Status>); 11] = [
             (relay, "Signal=5\r\nDuration=250\r\n", digit('5', Some(250))),
             (relay, "signal= * \nduration= x", digit('*', Some(160))),
-            (relay, "Signal=11\r\nDuration=99999", digit('#', Some(6_000))),
+            (
+                relay,
+                "Signal=11\r\nDuration=99999",
+                digit('#', Some(6_000)),
+            ),
             (relay, "Duration=1", Err(Status::BAD_REQUEST)),
             (relay, "Signal=16", Err(Status::BAD_REQUEST)),
             ("application/dtmf", "d\r\n", digit('D', None)),

@@ -159,6 +159,13 @@ pub enum Input {
         /// The answer.
         outcome: Result<Located, LocateFailure>,
     },
+    /// The target of a transfer is an application, which has this answer URL.
+    Application {
+        /// The question.
+        query: QueryId,
+        /// The URL.
+        answer: Link,
+    },
     /// The row of this leg is on disk.
     Recorded(LegId),
     /// Another call says something.
@@ -276,6 +283,9 @@ impl Call {
             }
             Input::Located { query, outcome } => {
                 self.tell_script(Event::Located { query, outcome })
+            }
+            Input::Application { query, answer } => {
+                self.tell_script(Event::Application { query, answer })
             }
             Input::Across { to, from, word } => self.on_word(to, from, word),
             Input::Recorded(LegId::A) => self.ctx.release(),

@@ -12,7 +12,10 @@ use crate::call::Output;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Survivor};
 use crate::leg::{End, LegId, Wire};
-use crate::verb::{Dialing, Document, Event, Referral, Referred, Step, TargetKind};
+use crate::verb::{
+    Dialing, Document, Event, LocateFailure, Referral, Referred, Step, TargetKind,
+    too_many_documents,
+};
 
 /// A transfer that goes on.
 #[derive(Debug)]
@@ -160,6 +163,20 @@ impl Transfer {
                 Err(failure) => Stand::Failed(unanswerable(failure)),
             },
             (Way::Asking { .. }, _) => Stand::Open,
+            (Way::Dialing(dialing), Event::Application { query, answer }) => {
+                if !dialing.looks_for(query) {
+                    return Stand::Open;
+                }
+                let survivor = dialing.take_survivor();
+                dialing.abandon(ctx, LocateFailure::UnknownUser.end());
+                match ctx.fetch_document(answer, Occasion::StartApp) {
+                    Some(fetch) => {
+                        self.way = Way::Asking { fetch, survivor };
+                        Stand::Open
+                    }
+                    None => Stand::Failed(too_many_documents()),
+                }
+            }
             (Way::Dialing(dialing), event) => {
                 let rings = match &event {
                     Event::Leg {

@@ -25,7 +25,7 @@ use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
-use crate::calls::referred::Referrals;
+use crate::calls::referred::{Referrals, Target};
 use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
@@ -258,7 +258,18 @@ impl Task {
         let calls = Arc::clone(&self.calls);
         let mut asked = Box::pin(async move {
             let now = calls.clock.now().wall;
-            let outcome = calls.locator.locate(now, &asker, &target).await;
+            let outcome = match &target {
+                TargetKind::Referred(referred) => {
+                    match calls.locator.referred(now, &asker, referred).await {
+                        Ok(Target::Application(answer)) => {
+                            return Input::Application { query, answer };
+                        }
+                        Ok(Target::Place(located)) => Ok(located),
+                        Err(failure) => Err(failure),
+                    }
+                }
+                _ => calls.locator.locate(now, &asker, &target).await,
+            };
             Input::Located { query, outcome }
         });
         // What is in memory is known at once.
