@@ -17,6 +17,7 @@ CREATES = 200
 
 
 def test_nothing_that_was_acknowledged_is_lost_by_a_crash():
+    """D01, D03."""
     with tempfile.TemporaryDirectory(prefix="offhook-kill-") as folder:
         server = Server(folder).start()
         host, port = server.sip_address()

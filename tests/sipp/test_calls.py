@@ -84,13 +84,14 @@ def test_nobody_by_that_name_is_404_and_nobody_at_home_is_480(shared_server):
 
 
 def test_an_ack_that_never_comes_ends_the_call_with_bye(shared_server):
-    """RFC 3261 §13.3.1.4: after 64*T1 without ACK the session is ended with BYE."""
+    """S78; RFC 3261 §13.3.1.4: after 64*T1 without ACK the session is ended with BYE."""
     caller, callee = run(shared_server, "call_no_ack", "answer")
     a, _ = legs_between(shared_server, caller, callee)
     assert a["hangup_cause_code"] != 4000 or a["hangup_source"] != "Caller"
 
 
 def test_wrong_password_and_unknown_user_are_refused_alike(shared_server):
+    """S67, S68."""
     known, _, _ = shared_server.endpoint("known")
     for user, password in ((known, "wrong-password"), ("nobody000000000000", "wrong-password")):
         with Sipp(shared_server, "register_refused", free_port(), user, password) as one:

@@ -55,12 +55,14 @@ def test_bindings_come_and_go_one_by_one_and_all_at_once(phone):
     (header("<tel:+15551234>"), 300),
 ])
 def test_bad_contacts_are_400_and_change_nothing(phone, lines, expires):
+    """S50, S51."""
     phone.register(header(f"<{at(phone, 7009)}>"))
     assert phone.register(lines, expires=expires).status == 400
     assert bound(phone) == [at(phone, 7009)]
 
 
 def test_an_expiry_is_granted_cut_defaulted_or_too_brief(phone):
+    """S52, S53."""
     def seconds(expires):
         answer = phone.register(header(f"<{at(phone, 7001)}>"), expires=expires)
         return int(answer.get("contact").split("expires=")[1]) if answer.status == 200 else answer
@@ -72,6 +74,7 @@ def test_an_expiry_is_granted_cut_defaulted_or_too_brief(phone):
 
 
 def test_fifty_contacts_are_refused_and_none_is_kept(phone):
+    """S54."""
     many = header(*(f"<{at(phone, 7000 + n)}>" for n in range(50)))
     assert phone.register(many).status == 403
     assert bound(phone) == []
@@ -111,6 +114,7 @@ def try_digest(phone, sender=None, **change):
 
 
 def test_a_nonce_count_is_good_once_and_a_digest_for_its_own_request_only(phone):
+    """S56 to S63."""
     phone.first = phone.challenge()
     line = phone.answer_to(phone.first, "REGISTER", f"sip:{phone.domain}")
     assert try_digest(phone, line=line) == (200, False)
@@ -128,6 +132,7 @@ def test_a_nonce_count_is_good_once_and_a_digest_for_its_own_request_only(phone)
 
 
 def test_nobody_registers_for_another_and_names_keep_their_case(phone):
+    """S55."""
     other, _, _ = phone.server.endpoint("other")
     theirs = f"<sip:{other}@{phone.domain}>"
     assert phone.register(to=theirs).status == 403

@@ -1,5 +1,6 @@
 """sipp as caller and callee for what RFC 3261 and its extensions ask of a call: each scenario says which sections."""
 
+import contextlib
 import pathlib
 
 import pytest
@@ -34,14 +35,25 @@ def test_a_cancel_that_meets_the_answer_ends_the_call_once(shared_server):
     assert a["hangup_cause_code"] == 1000 and b["hangup_cause_code"] in (1000, 4000)
 
 
-def test_the_server_refreshes_both_sides_of_a_call_in_time(shared_server):
-    """RFC 4028 §10: after half of 90 s, by UPDATE and by re-INVITE."""
+def test_the_server_refreshes_both_sides_of_a_call_in_time_and_ends_one_that_nobody_refreshes(shared_server):
+    """RFC 4028 §10: after half of 90 s, by UPDATE and by re-INVITE. S80: a callee that was to refresh is gone."""
     server = shared_server
-    caller, callee, port = pair(server)
-    with Sipp(server, "answer_timer", port, callee, PASSWORD, timeout=120) as two, \
-            Sipp(server, "call_timer", free_port(), caller, PASSWORD, called=callee, timeout=120) as one:
-        one.finish()
-        two.finish()
+    with contextlib.ExitStack() as stack:
+        def calls(calling, called):
+            caller, callee, port = pair(server)
+            two = stack.enter_context(Sipp(server, called, port, callee, PASSWORD, timeout=150))
+            one = stack.enter_context(Sipp(server, calling, free_port(), caller, PASSWORD, called=callee, timeout=150))
+            return caller, callee, (one, two)
+        # Side by side: each takes its minute.
+        dead = calls("call_until_bye", "answer_timer_dead")
+        alive = calls("call_timer", "answer_timer")
+        for caller, callee, phones in (alive, dead):
+            for phone in phones:
+                phone.finish()
+        a, b = legs_between(server, *alive[:2])
+        assert (a["hangup_cause_code"], b["hangup_cause_code"]) == (4000, 4000)
+        a, b = legs_between(server, *dead[:2])
+        assert (a["hangup_cause_code"], b["hangup_cause_code"]) == (5000, 5000)
 
 
 def test_a_trusted_peer_is_told_who_wants_to_be_anonymous():
@@ -66,6 +78,19 @@ def test_those_who_rang_in_vain_are_told_that_somebody_else_answered(shared_serv
         one.finish()
         winner.finish()
         loser.finish()
+
+
+def test_a_redirect_leads_to_another_endpoint_of_the_account(shared_server):
+    """RFC 3261 §8.1.3.4."""
+    server = shared_server
+    caller, callee, port = pair(server)
+    _, other, other_port = pair(server)
+    with Sipp(server, "moved", port, callee, PASSWORD, timeout=60, options=("-key", "elsewhere", other)) as one, \
+            Sipp(server, "answer", other_port, other, PASSWORD, timeout=60) as two, \
+            Sipp(server, "call", free_port(), caller, PASSWORD, called=callee, timeout=60) as calling:
+        calling.finish()
+        one.finish()
+        two.finish()
 
 
 def test_a_lamp_shows_each_step_of_a_call(shared_server):

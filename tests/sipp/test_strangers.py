@@ -85,6 +85,7 @@ def test_a_phone_that_challenges_us_gets_no_credentials(pair):
 
 
 def test_a_merged_request_is_482_and_a_repeated_one_is_absorbed(pair):
+    """S70."""
     caller, callee = pair
     call = caller.invite(callee.user)
     rings = callee.incoming()
@@ -106,13 +107,23 @@ def test_a_phone_that_calls_itself_does_not_ring_itself(pair):
     assert answer(callee, callee.user) == 482
 
 
+def tag(value):
+    return re.search("tag=([^;>]+)", value).group(1)
+
+
 def test_nobody_else_ends_or_takes_over_a_call(pair):
+    """S75."""
     caller, callee = pair
     call, rings, _ = connected(caller, callee, 40000, 40002)
     with Agent(caller.server, "evil") as evil:
         for local, remote in (("<sip:x@y>;tag=guess", call.remote), (call.local, f"<{call.uri}>;tag=guess")):
-            evil.send(evil.text("BYE", call.target, call.call_id, 50, remote, from_=local))
-            assert evil.final(call.call_id, (50, "BYE")).status == 481
+            for method in ("BYE", "REFER", "INFO", "UPDATE"):
+                evil.send(evil.text(method, call.target, call.call_id, 50, remote, from_=local, extra="Refer-To: <sip:x@y>\n"))
+                assert evil.final(call.call_id, (50, method)).status == 481
+        for leg in (call, rings):
+            # Even who knows the tags must say who he is.
+            replaces = f"Replaces: {leg.call_id};to-tag={tag(leg.remote)};from-tag={tag(leg.local)}\n"
+            assert evil.invite(callee.user, extra=replaces, prove=False).refused().status == 407
     callee.silent(0.2)
     assert call.bye() == 200
     rings.hears_bye()
@@ -123,6 +134,22 @@ def connected(caller, callee, caller_port, callee_port):
     rings = callee.incoming()
     rings.answer(sdp(callee_port))
     return call, rings, call.answered()
+
+
+@pytest.mark.parametrize("public", [True, False])
+def test_an_application_is_called_by_its_address_from_outside_only_when_it_is_public(shared_server, customer, pair, public):
+    caller, callee = pair
+    server = shared_server
+    customer.documents["/answer"] = f"<Response><Dial><User>sip:{callee.user}@{server.domain}</User></Dial></Response>"
+    app = server.application("Reception", answer_url=customer.url("/answer"), public_uri=public)
+    target = f"sip:{app}@app.{server.domain}"
+    for from_, may in ((STRANGER, public), ("", True)):
+        call = caller.invite(target, from_=from_, prove=not from_)
+        if may:
+            callee.incoming().refuse(486)
+        assert call.refused().status == (486 if may else 404)
+    asked = customer.received("/answer")
+    assert [a["From"] for a in asked] == ["sip:joe@elsewhere.example"] * public + [f"sip:{caller.user}@{server.domain}"]
 
 
 def test_rtp_of_strangers_is_neither_passed_on_nor_answered(pair):

@@ -149,7 +149,7 @@ def is_closed(stream):
 
 
 def test_the_server_survives_running_out_of_descriptors():
-    """EMFILE: new connections wait in the kernel, those that are open and UDP go on."""
+    """D14: EMFILE: new connections wait in the kernel, those that are open and UDP go on."""
     with Server(descriptors=256) as server:
         user, _, _ = server.endpoint("inside")
         with Agent(server, user, transport=Tcp) as inside, Agent(server, user) as datagrams:

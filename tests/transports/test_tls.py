@@ -96,6 +96,7 @@ def test_t07_a_plain_peer_on_a_tls_port_is_closed_within_a_second(shared_server,
 
 
 def test_two_certificates_change_under_200_connections_and_none_is_lost(tmp_path):
+    """D15."""
     first, second = (certificate.make(tmp_path, name) for name in ("first.example", "second.example"))
     live = (tmp_path / "live.pem", tmp_path / "live.key")
 

@@ -1,14 +1,26 @@
 //! The one place of this crate that reads a clock; tests hand in one that they move.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod steady;
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use call::Now;
 
+use self::steady::Steady;
+
+/// The time of day of this process.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the room that reads the clocks"
+)]
+static STEADY: LazyLock<Steady> =
+    LazyLock::new(|| Steady::new(Instant::now(), jiff::Timestamp::now()));
+
 /// Tells the time: the system's, or one that a test moves.
 #[derive(Clone, Debug, Default)]
 pub enum Clock {
-    /// The system's clocks.
+    /// The system's clocks; a step of the time of day is followed slowly.
     #[default]
     System,
     /// A time that stands still until [`Clock::advance`].
@@ -28,10 +40,12 @@ impl Clock {
     )]
     pub fn now(&self) -> Now {
         match self {
-            Self::System => Now {
-                instant: Instant::now(),
-                wall: jiff::Timestamp::now(),
-            },
+            Self::System => {
+                let steady = &*STEADY;
+                let instant = Instant::now();
+                let wall = steady.tell(instant, jiff::Timestamp::now);
+                Now { instant, wall }
+            }
             Self::Manual(time) => {
                 let time = time.lock().unwrap_or_else(PoisonError::into_inner);
                 Now {
