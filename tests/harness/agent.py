@@ -67,11 +67,11 @@ class Message:
 class Udp:
     name = "UDP"
 
-    def __init__(self, server):
+    def __init__(self, server, address=None):
         self.to = server.sip_address()
         v6 = ":" in self.to[0]
         self.socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("::1" if v6 else "127.0.0.1", 0))
+        self.socket.bind((address or ("::1" if v6 else "127.0.0.1"), 0))
 
     def send(self, data):
         self.socket.sendto(data, self.to)

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # latency: half of the peak rate of REGISTER, for SECONDS_OF_LOAD: percentiles.
 # overload: twice the peak for SECONDS_OF_LOAD, with calls of registered users beside it: goodput, memory, calls completed.
-#   The server has one core for itself and the generators another one, so that neither takes the other's time.
+#   The server has one core and the generators another one, so that neither takes the other's time. A generator is hardly
+#   cheaper than the server, so BRAKES busy loops share the server's core: with one, it has half of it, before and under load.
 # usage: run-load.sh latency|overload
-# knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) OFFHOOK
+# knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) BRAKES (1) OFFHOOK
 . "$(dirname "$0")/lib.sh"
 OFFHOOK=${OFFHOOK:-$HERE/../../target/release/offhook}
 USERS=${USERS:-10000} T=${SECONDS_OF_LOAD:-60} J=$BENCH_DIR/load.jsonl CALLERS=2000 PIN=
@@ -14,11 +15,14 @@ if [ "$1" = overload ]; then
 fi
 rm -f "$J" "$BENCH_DIR"/load.*.txt
 offhook_start $((USERS + CALLERS)) || exit 1
+if [ "$1" = overload ]; then
+  for brake in $(seq "${BRAKES:-1}"); do ${SUT_PIN:-} sh -c 'while :; do :; done' & PIDS+=($!); done
+fi
 load() { # label, arguments
   $PIN "$SIPLOAD" register --server "$SUT" --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
 }
 load warm --bind "$BENCH_IP:17000" --conc 64 --count 20000
-for round in 1 2 3; do load peak --bind "$BENCH_IP:17000" --conc 64 --duration 4; done
+for many in 64 256 1024 1024; do load peak --bind "$BENCH_IP:17000" --conc "$many" --duration 4; done
 peak=$(python3 -c "import json;print(int(max(r['ok_per_s'] for r in map(json.loads, open('$J')) if r['label'] == 'peak')))")
 case $1 in
   latency) load half --bind "$BENCH_IP:17000" --conc 5000 --rate $((peak / 2)) --duration "$T" ;;
@@ -43,5 +47,6 @@ for r in (json.loads(line) for line in open(sys.argv[1])):
               f"{r['retransmitted']} retransmissions, p50 {r['latency']['p50_us'] / 1e3:.2f} ms p99 {r['latency']['p99_us'] / 1e3:.2f} ms; {r['errors'] or 'no errors'}")
 print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs: on a shared machine the figures are rough")
 P
-grep -h overload "$BENCH_DIR/offhook.log" | tail -3
+grep -h overloaded "$BENCH_DIR/offhook.log" | tail -3
+curl -s "http://$SUT_HTTP/health" | grep -o '"counters":{[^}]*}'
 stop "$SUT_PID"

@@ -12,6 +12,7 @@ pub mod events;
 pub mod guard;
 mod handles;
 pub mod messages;
+mod overload;
 pub mod registrar;
 pub mod requests;
 mod sender;
@@ -38,6 +39,7 @@ pub use events::Packages;
 pub use guard::{Abuse, Guard, Offence};
 pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use messages::{MessageFacts, Messages};
+pub use overload::{Gate, Load};
 pub use registrar::{
     Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
     RegistrationPolicy, Short, Shortcut, binding_id,

@@ -1,6 +1,5 @@
 //! Requests outside of a dialog: RFC 3261 §8.2, in its order; then the registrar or the calls decide.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use call::Now;
@@ -10,7 +9,7 @@ use sip::{
 };
 
 use crate::diagnosis::Cause;
-use crate::directory::{Known, Subscriber};
+use crate::directory::Known;
 use crate::events::ALLOW_EVENTS;
 use crate::registrar::{Authenticator, Events};
 use crate::{
@@ -132,10 +131,11 @@ impl Uas {
         if !self.guard.is_silenced(now, source) {
             return false;
         }
-        let Some(claimed) = self.claimed(request) else {
+        let from = request.from().ok();
+        let Some(claimed) = from.and_then(|from| self.registrar.claimed(&from)) else {
             return true;
         };
-        if self.is_registered_from(now, &claimed, source) {
+        if self.registrar.is_bound_from(now, claimed.endpoint, source) {
             return false;
         }
         if self.guard.asked_for(now, source, claimed.endpoint) {
@@ -196,21 +196,6 @@ impl Uas {
         let mut response = self.respond(shard, request, Status::SERVICE_UNAVAILABLE);
         response.headers.push(Name::RetryAfter, "5");
         Decision::Reply(response)
-    }
-
-    /// The endpoint that From names.
-    fn claimed(&self, request: &Request) -> Option<Arc<Subscriber>> {
-        let from = request.from().ok()?;
-        let user = from.uri.user_decoded().unwrap_or_default();
-        self.directory.subscriber(&from.uri.host_lower(), &user)
-    }
-
-    fn is_registered_from(&self, now: &Now, subscriber: &Subscriber, source: IpAddr) -> bool {
-        let location = self.registrar.location();
-        location
-            .bindings(subscriber.endpoint, now.wall)
-            .iter()
-            .any(|binding| binding.remote.ip().to_canonical() == source.to_canonical())
     }
 
     /// RFC 3261 §8.2.1 to §8.2.2.3: method, scheme, required extensions; all before authentication (S32, S33).

@@ -20,7 +20,7 @@ impl Ways {
     async fn new() -> Self {
         let world = World::new().await;
         let registrar = std::sync::Arc::clone(&world.core.registrar);
-        let short = Shortcut::new(registrar, 0, "Offhook");
+        let short = Shortcut::new(registrar, 0, "Offhook", &world.core.now(), 7);
         Ways { world, short }
     }
 
@@ -34,6 +34,7 @@ impl Ways {
                 assert_eq!(out, b"");
                 Some(self.world.answer().await)
             }
+            shed @ (Short::Refused | Short::Dropped) => panic!("nothing is full: {shed:?}"),
             Short::Not => {
                 assert_eq!(out, b"");
                 None

@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use offhook_core::{Answer, Clock, Core, Decision, Offence, Short, Shortcut};
+use offhook_core::{Answer, Clock, Core, Decision, Gate, Load, Offence, Short, Shortcut};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 use sip::{Command, Event, Flow, FlowId, Input, Method, Output, Stack, Transport};
@@ -87,6 +87,8 @@ fn live(setup: Setup, main: Handle) -> io::Result<()> {
                 Arc::clone(&setup.core.registrar),
                 setup.stack.shard,
                 &setup.stack.product,
+                &setup.clock.now(),
+                rand::rng().random(),
             ),
             stack: Stack::new(setup.stack, ChaCha12Rng::from_seed(rand::rng().random())),
             sockets,
@@ -96,6 +98,7 @@ fn live(setup: Setup, main: Handle) -> io::Result<()> {
             clock: setup.clock,
             counters: setup.counters,
             main,
+            gate: Gate::OPEN,
             lost: Vec::new(),
         };
         shard.turn_until(setup.inbox, setup.stop).await;
@@ -114,6 +117,8 @@ struct Shard {
     clock: Clock,
     counters: Arc<Counters>,
     main: Handle,
+    /// What the kernel drops.
+    gate: Gate,
     /// Flows that something was to be sent on and that are gone.
     lost: Vec<FlowId>,
 }
@@ -127,6 +132,7 @@ impl Shard {
         while !stop.is_cancelled() {
             let now = self.clock.now().instant;
             let due = self.stack.poll_timeout().unwrap_or(now + IDLE);
+            let due = due.min(now + self.shortcut.next_look().unwrap_or(IDLE));
             if due > now {
                 if sleep.deadline() != due.into() {
                     sleep.as_mut().reset(due.into());
@@ -157,8 +163,9 @@ impl Shard {
         received: &mut Vec<(Flow, Bytes)>,
         inputs: &mut Vec<Input>,
     ) {
+        let mut fullest = 0;
         for index in 0..self.sockets.len() {
-            self.receive(index, received);
+            fullest = fullest.max(self.receive(index, received));
             for (flow, bytes) in received.drain(..) {
                 self.handle(Input::Received { flow, bytes });
             }
@@ -169,7 +176,24 @@ impl Shard {
             inputs.push(input);
         }
         for input in inputs.drain(..) {
-            self.handle(input);
+            if !self.is_shed(&input) {
+                self.handle(input);
+            }
+        }
+        let load = Load {
+            socket: fullest,
+            inbox: u16::try_from(inbox.len() * 1000 / INBOX).unwrap_or(u16::MAX),
+            ..Load::default()
+        };
+        self.shortcut.look(&self.clock.now(), load);
+        let gate = self.shortcut.gate();
+        if gate != self.gate {
+            self.gate = gate;
+            for socket in &self.sockets {
+                if let Err(error) = socket.gate(gate) {
+                    tracing::debug!(%error, "the kernel does not drop what is too much");
+                }
+            }
         }
         self.core.registrar.flush();
         self.answer();
@@ -187,11 +211,26 @@ impl Shard {
         }
     }
 
-    /// Receives one batch of a socket. What the short way does not take comes into `received`; the next batch is the next
+    /// Refuses what came over a stream or from another shard, if there is too much to do.
+    fn is_shed(&mut self, input: &Input) -> bool {
+        let Input::Received { flow, bytes } = input else {
+            return false;
+        };
+        let mut refusal = Vec::new();
+        let now = self.clock.now();
+        let shed = self.shortcut.shed(&now, *flow, bytes, &mut refusal);
+        if !refusal.is_empty() {
+            self.send(*flow, refusal.into());
+        }
+        add(&self.counters.shed, usize::from(shed.is_some()));
+        shed.is_some()
+    }
+
+    /// Receives one batch of a socket, and says how full that is after it, in thousandths. What the short way does not take comes into `received`; the next batch is the next
     /// turn's, so that the answers to this one leave first.
-    fn receive(&mut self, index: usize, received: &mut Vec<(Flow, Bytes)>) {
+    fn receive(&mut self, index: usize, received: &mut Vec<(Flow, Bytes)>) -> u16 {
         let Some(socket) = self.sockets.get_mut(index) else {
-            return;
+            return 0;
         };
         let now = self.clock.now();
         let (shortcut, counters) = (&mut self.shortcut, &self.counters);
@@ -205,7 +244,11 @@ impl Shard {
                     out.truncate(start);
                     true
                 },
-                |short| short != Short::Not,
+                |short| {
+                    let shed = matches!(short, Short::Refused | Short::Dropped);
+                    add(&counters.shed, usize::from(shed));
+                    short != Short::Not
+                },
             )
         };
         let mut flushed = Flushed::default();
@@ -221,6 +264,7 @@ impl Shard {
         add(&self.counters.received, count);
         add(&self.counters.sent, flushed.sent);
         add(&self.counters.dropped, flushed.dropped);
+        socket.fullness(count)
     }
 
     /// Sends the answers that waited for a commit which is through.

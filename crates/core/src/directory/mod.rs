@@ -45,6 +45,7 @@ pub use number::{MAX_AT_ONCE, NewNumbers, NumberChange, NumberFilter};
 pub use policy::{PolicyChange, PolicyOf, PolicyView};
 pub use store::Page;
 pub use store::Paged as Listed;
+pub(crate) use subscriber::MOST_HASHES;
 pub use subscriber::Subscriber;
 pub use trunk::{MAX_TRUNKS, TrunkChange};
 

@@ -40,6 +40,9 @@ pub struct Subscriber {
 /// Octets of the hashes of one password for one realm.
 const HASHES: usize = 16 + 32 + 32;
 
+/// Hashes of one algorithm for one realm that a subscriber may have: one for each spelling of its password.
+pub(crate) const MOST_HASHES: usize = 2;
+
 /// A hash that a digest is checked with (RFC 7616 §3.4.2), in hexadecimal digits.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ha1 {

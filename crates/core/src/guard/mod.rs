@@ -198,6 +198,16 @@ impl Guard {
         }
     }
 
+    /// Whether a source is a trunk's own address.
+    pub(crate) fn is_trunks(&self, source: IpAddr) -> bool {
+        self.0.peers.has(source)
+    }
+
+    /// How many users proved a password from a source lately, as far as they are remembered.
+    pub(crate) fn users_behind(&self, source: IpAddr) -> u32 {
+        self.0.table.users_behind(network(source))
+    }
+
     /// Counts the sources that are remembered.
     pub fn sources(&self) -> usize {
         self.0.table.len()

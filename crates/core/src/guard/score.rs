@@ -94,8 +94,7 @@ impl Score {
             let challenge = Offence::UnansweredChallenge.weight();
             self.level = self.level.saturating_sub(challenge);
         }
-        let patience = u32::try_from(self.users.len()).unwrap_or(u32::MAX);
-        let patience = limits.score.saturating_mul(patience.saturating_add(1));
+        let patience = limits.score.saturating_mul(self.users().saturating_add(1));
         let is_scanner = offence == Offence::Scanner;
         if self.level < patience && !is_scanner {
             return None;
@@ -112,6 +111,11 @@ impl Score {
             length,
             strikes: self.strikes,
         })
+    }
+
+    /// How many users proved a password from here.
+    pub(super) fn users(&self) -> u32 {
+        u32::try_from(self.users.len()).unwrap_or(u32::MAX)
     }
 
     /// A user proved a password.

@@ -58,6 +58,10 @@ impl Table {
         Some(at(now, until))
     }
 
+    pub(super) fn users_behind(&self, source: IpAddr) -> u32 {
+        self.stripe(source).get(&source).map_or(0, Score::users)
+    }
+
     pub(super) fn asked_for(&self, now: &Now, source: IpAddr, endpoint: Id) -> bool {
         let mut stripe = self.stripe(source);
         stripe

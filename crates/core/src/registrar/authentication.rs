@@ -1,7 +1,8 @@
 //! Who sends a request: RFC 3261 §22, RFC 7616, RFC 8760. One check for REGISTER (401) and INVITE (407).
 //!
-//! Nonces are checked without memory. An unknown user costs the same digest as a wrong password and gets the same answer.
+//! Nonces are checked without memory. An unknown user costs the same digests as a wrong password (`proof`) and gets the same answer.
 
+mod proof;
 mod short;
 
 use std::fmt;
@@ -141,14 +142,12 @@ impl Authenticator {
             .subscriber(host_name, &credentials.username);
         let verify = |ha1: &str| credentials.verify(ha1, &request.method, &request.body);
         let used = credentials.algorithm_used().unwrap_or(policy.algorithm);
-        let proved = match &subscriber {
-            Some(subscriber) => subscriber.ha1s(realm, used).any(|ha1| verify(&ha1)),
-            None => verify(match used {
-                Algorithm::Md5 => &self.0.nobody[0],
-                Algorithm::Sha256 => &self.0.nobody[1],
-                Algorithm::Sha512_256 => &self.0.nobody[2],
-            }),
+        let nobody = match used {
+            Algorithm::Md5 => &self.0.nobody[0],
+            Algorithm::Sha256 => &self.0.nobody[1],
+            Algorithm::Sha512_256 => &self.0.nobody[2],
         };
+        let proved = proof::is_proved(subscriber.as_deref(), realm, used, nobody, verify);
         let validity = self.0.nonces.check(
             seconds(now),
             &credentials.nonce,

@@ -2,7 +2,9 @@
 //! after its commit ([`Registrar::answers`]).
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use call::Now;
 use jiff::Timestamp;
@@ -28,8 +30,8 @@ pub struct Registrar {
     pub(super) settings: Arc<Settings>,
     pub(super) directory: Directory,
     pub(super) location: Location,
-    pub(super) authenticator: Authenticator,
-    pub(super) guard: Guard,
+    pub(crate) authenticator: Authenticator,
+    pub(crate) guard: Guard,
     pub(super) events: Events,
     answers: Answers,
     /// Of each shard: the answers that wait for their commit.
@@ -226,6 +228,7 @@ impl Registrar {
                 self.wait(
                     shard,
                     Waiting {
+                        since: now.instant,
                         ticket,
                         undo,
                         told: is_heard.then(|| {
@@ -263,6 +266,32 @@ impl Registrar {
             Some(line) => line.ready().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// How long the oldest answer of a shard has waited for its commit.
+    pub(crate) fn oldest_wait(&self, shard: u8, now: &Now) -> Duration {
+        let oldest = self
+            .lines
+            .get(usize::from(shard))
+            .and_then(WaitingLine::oldest);
+        oldest.map_or(Duration::ZERO, |oldest| {
+            now.instant.saturating_duration_since(oldest)
+        })
+    }
+
+    /// The endpoint that an address names.
+    pub(crate) fn claimed(&self, address: &NameAddr) -> Option<Arc<Subscriber>> {
+        let user = address.uri.user_decoded().unwrap_or_default();
+        self.directory.subscriber(&address.uri.host_lower(), &user)
+    }
+
+    /// Whether an endpoint has a binding that was made from a source.
+    pub(crate) fn is_bound_from(&self, now: &Now, endpoint: Id, source: IpAddr) -> bool {
+        let bindings = self.location.bindings(endpoint, now.wall);
+        let mut sources = bindings
+            .iter()
+            .map(|binding| binding.remote.ip().to_canonical());
+        sources.any(|known| known == source.to_canonical())
     }
 
     /// Gives the answers whose bindings are on disk; instead of one whose are not, 503, and the same request may be tried

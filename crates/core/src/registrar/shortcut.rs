@@ -4,14 +4,17 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use call::Now;
 use sip::digest::Algorithm;
-use sip::stateless::{Answer as Write, Asked, Ha2, Plain, PlainContact, Proof};
+use sip::stateless::{Answer as Write, Asked, Glance, Ha2, Plain, PlainContact, Proof};
 use sip::{Flow, FlowId, Transport};
 use store::{Change, Packed, View};
 
 use crate::directory::Host;
+use crate::guard::network;
+use crate::overload::{Admission, Course, Gate, Load, Refusal, is_refused};
 use crate::registrar::Registrar;
 use crate::registrar::answer::date;
 use crate::registrar::policy;
@@ -26,6 +29,10 @@ pub enum Short {
     Answered,
     /// Its answer comes after the commit ([`Registrar::answers`]).
     Waits,
+    /// Its refusal is written: the shard has too much to do.
+    Refused,
+    /// It is refused without a word.
+    Dropped,
     /// Nothing: it goes the whole way.
     Not,
 }
@@ -39,27 +46,110 @@ pub struct Shortcut {
     product: String,
     options: Vec<(&'static str, String)>,
     ha2: Ha2,
+    admission: Admission,
     /// The date as SIP spells it, and its second.
     date: (i64, String),
 }
 
 impl Shortcut {
-    /// Makes the short way of a shard whose answers say this product.
-    pub fn new(registrar: Arc<Registrar>, shard: u8, product: &str) -> Self {
+    /// Makes the short way of a shard whose answers say this product; the seed is for what it leaves to chance.
+    pub fn new(registrar: Arc<Registrar>, shard: u8, product: &str, now: &Now, seed: u64) -> Self {
         Self {
             registrar,
             shard,
             product: product.to_owned(),
             options: uas::options_headers(),
             ha2: Ha2::default(),
+            admission: Admission::new(now.instant, seed),
             date: (i64::MIN, String::new()),
         }
     }
 
-    /// Takes a datagram when it is plain; writes to `out` only what [`Short::Answered`] stands for.
+    /// Looks at how full the shard's queues are, once a turn.
+    pub fn look(&mut self, now: &Now, load: Load) {
+        let load = Load {
+            commit: self.registrar.oldest_wait(self.shard, now),
+            ..load
+        };
+        let shard = self.shard;
+        match self.admission.look(now.instant, load) {
+            Some(Course::Began(sign)) => {
+                tracing::warn!(
+                    shard,
+                    reason = sign.name(),
+                    "overloaded: requests are refused, strangers' first"
+                );
+            }
+            Some(Course::Lasts(lasted, refused, dropped)) => {
+                let seconds = lasted.as_secs();
+                tracing::warn!(shard, seconds, refused, dropped, "overloaded still");
+            }
+            Some(Course::Ended(lasted, refused, dropped)) => {
+                let seconds = lasted.as_secs();
+                tracing::info!(shard, seconds, refused, dropped, "overloaded no longer");
+            }
+            None => {}
+        }
+    }
+
+    /// When it wants to look again, even if nothing happens.
+    pub fn next_look(&self) -> Option<Duration> {
+        self.admission.next_look()
+    }
+
+    /// What the kernel is to do with datagrams before they are read; it changes in [`Shortcut::look`] only.
+    pub fn gate(&self) -> Gate {
+        self.admission.gate()
+    }
+
+    /// Refuses a message of any kind, if the shard has too much to do for it; costs two comparisons when it has not.
+    pub fn shed(
+        &mut self,
+        now: &Now,
+        flow: Flow,
+        message: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<Short> {
+        if !self.admission.refuses_any() {
+            return None;
+        }
+        let glance = Glance::of(message)?;
+        if glance.method == "REGISTER" && glance.proof.is_some() {
+            self.admission.saw_proof(now.instant, message.len());
+        }
+        let registrar = &self.registrar;
+        let source = flow.remote.ip();
+        let users = || registrar.guard.users_behind(source);
+        let weight = self.admission.weigh(now.instant, network(source), users);
+        let admission = &self.admission;
+        let is_known = admission.is_known(now.instant, network(source));
+        let refuses = |class| admission.refuses(class, weight);
+        if !is_refused(registrar, now, flow, &glance, is_known, refuses) {
+            return None;
+        }
+        if registrar.guard.is_silenced(now, source) {
+            self.admission.drop();
+            return Some(Short::Dropped);
+        }
+        let Refusal::Answer(seconds) = self.admission.refuse(now.instant) else {
+            return Some(Short::Dropped);
+        };
+        let (via, call_id) = glance.names();
+        let tag = registrar.authenticator.tag(self.shard, via, call_id);
+        match glance.refuse(out, flow.remote, &tag, seconds, &self.product) {
+            true => Some(Short::Refused),
+            false => Some(Short::Dropped),
+        }
+    }
+
+    /// Takes a datagram when it is plain or refused; writes to `out` only what [`Short::Answered`] and [`Short::Refused`]
+    /// stand for.
     pub fn take(&mut self, now: &Now, flow: Flow, datagram: &[u8], out: &mut Vec<u8>) -> Short {
         if flow.transport != Transport::Udp || flow.id != FlowId::NONE {
             return Short::Not;
+        }
+        if let Some(refused) = self.shed(now, flow, datagram, out) {
+            return refused;
         }
         let Some(request) = Plain::scan(datagram) else {
             return Short::Not;
@@ -199,6 +289,9 @@ impl Shortcut {
         };
         let source = flow.remote.ip();
         registrar.guard.proved(now, source, subscriber.endpoint);
+        if self.admission.refuses_any() {
+            self.admission.registers(now.instant, network(source));
+        }
         registrar.events.fresh(subscriber.endpoint);
         let mut written = Vec::with_capacity(768);
         let tag = self.tag(request);
@@ -209,6 +302,7 @@ impl Shortcut {
         registrar.wait(
             self.shard,
             Waiting {
+                since: now.instant,
                 ticket,
                 undo,
                 told: is_heard.then(|| {

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use sip::digest::NonceId;
 use sip::{Flow, Response};
@@ -15,6 +16,8 @@ use crate::registrar::location::Location;
 /// One answer that waits. Their number is bounded by what the journal takes before it refuses.
 #[derive(Debug)]
 pub(crate) struct Waiting {
+    /// Since when.
+    pub(crate) since: Instant,
     /// The change that it waits for.
     pub(crate) ticket: Ticket,
     /// How to take that back.
@@ -67,6 +70,11 @@ impl WaitingLine {
 
     pub(crate) fn push(&self, waiting: Waiting) {
         self.lock().push_back(waiting);
+    }
+
+    /// Since when the first of them has waited.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.lock().front().map(|waiting| waiting.since)
     }
 
     /// Returns when the journal has told of something since the last time.

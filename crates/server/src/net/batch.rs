@@ -278,6 +278,92 @@ impl Default for Sender {
     }
 }
 
+/// How full a socket's receive buffer is, in thousandths; 0 where the kernel does not say. The kernel gives back what was
+/// read in steps of up to a quarter of the buffer, so it may be less.
+pub fn fullness(socket: BorrowedFd<'_>) -> u16 {
+    // SK_MEMINFO_RMEM_ALLOC and SK_MEMINFO_RCVBUF are the first two of nine.
+    let mut words = [0_u32; 9];
+    let mut length = mem::size_of_val(&words) as libc::socklen_t;
+    // SAFETY: the option writes at most `length` octets to `words`.
+    let answer = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut length,
+        )
+    };
+    let [held, most, ..] = words;
+    if answer != 0 || most == 0 {
+        return 0;
+    }
+    u16::try_from(u64::from(held) * 1000 / u64::from(most)).unwrap_or(u16::MAX)
+}
+
+/// Lets the kernel drop REGISTERs that are shorter than `long` octets before they take room in the receive buffer, all but
+/// `keep` thousandths of them by chance (a filter of classic BPF, as in socket(7)); from 1000 on it drops none.
+pub fn gate(socket: BorrowedFd<'_>, keep: u16, long: usize) -> io::Result<()> {
+    if keep >= 1000 {
+        let nothing: libc::c_int = 0;
+        // SAFETY: the option reads an int, and its size is stated.
+        return answer_of(unsafe {
+            libc::setsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_DETACH_FILTER,
+                (&raw const nothing).cast(),
+                mem::size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        });
+    }
+    /// Octets of the UDP header, which a filter sees before the datagram.
+    const HEADER: u32 = 8;
+    let line = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
+    let (len, word, greater, at_least, equal, ret) = (0x80, 0x20, 0x25, 0x35, 0x15, 0x06);
+    let long = u32::try_from(long)
+        .unwrap_or(u32::MAX)
+        .saturating_add(HEADER);
+    let mut program = [
+        line(len, 0, 0, 0),
+        // Without a first word it is no request.
+        line(at_least, 0, 6, HEADER + 4),
+        line(at_least, 5, 0, long),
+        line(word, 0, 0, HEADER),
+        line(equal, 0, 3, u32::from_be_bytes(*b"REGI")),
+        line(
+            word,
+            0,
+            0,
+            (libc::SKF_AD_OFF + libc::SKF_AD_RANDOM).cast_unsigned(),
+        ),
+        line(greater, 0, 1, u32::MAX / 1000 * u32::from(keep)),
+        line(ret, 0, 0, 0),
+        line(ret, 0, 0, u32::MAX),
+    ];
+    let filter = libc::sock_fprog {
+        len: program.len() as libc::c_ushort,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the kernel copies the program, whose length is stated, and checks it.
+    answer_of(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            mem::size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    })
+}
+
+fn answer_of(answer: libc::c_int) -> io::Result<()> {
+    match answer {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Asks the kernel to name the local address of each datagram.
 pub fn ask_for_destination(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
     let on: libc::c_int = 1;
@@ -296,11 +382,7 @@ pub fn ask_for_destination(socket: BorrowedFd<'_>, v6: bool) -> io::Result<()> {
             mem::size_of::<libc::c_int>() as libc::socklen_t,
         )
     };
-    if answer == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    answer_of(answer)
 }
 
 /// A box of all zeroes.
@@ -449,7 +531,9 @@ mod tests {
     use std::net::UdpSocket;
     use std::os::fd::AsFd;
 
-    use super::{BATCH, Bytes, Flushed, Receiver, Sender, SocketAddr, ask_for_destination};
+    use super::{
+        BATCH, Bytes, Flushed, Receiver, Sender, SocketAddr, ask_for_destination, fullness, gate,
+    };
 
     fn bound(address: &str) -> (UdpSocket, SocketAddr) {
         let socket = UdpSocket::bind(address).unwrap();
@@ -520,6 +604,50 @@ mod tests {
             from.to_string(),
             format!("127.0.0.2:{}", any_address.port())
         );
+    }
+
+    #[test]
+    fn a_gate_drops_short_registers_by_chance_and_nothing_else() {
+        let (near, _) = bound("127.0.0.1:0");
+        let (far, far_address) = bound("127.0.0.1:0");
+        let long = format!("REGISTER {}", "x".repeat(500));
+        let sent = ["REGISTER short", &long, "INVITE x", "\r\n", "", "REG"];
+        let kept = |keep, long| {
+            gate(far.as_fd(), keep, long).unwrap();
+            for text in sent.iter().flat_map(|text| [text; 30]) {
+                near.send_to(text.as_bytes(), far_address).unwrap();
+            }
+            let mut counts = [0; 6];
+            let mut receiver = Receiver::new();
+            let mut count = |bytes: &[u8]| {
+                let index = sent.iter().position(|text| text.as_bytes() == bytes);
+                counts[index.unwrap()] += 1;
+            };
+            while receiver
+                .receive(far.as_fd(), |datagram| count(datagram.bytes))
+                .is_ok()
+            {}
+            counts
+        };
+        assert_eq!(kept(0, 500), [0, 30, 30, 30, 30, 30]);
+        assert_eq!(kept(0, usize::MAX), [0, 0, 30, 30, 30, 30]);
+        let [some, ..] = kept(500, 500);
+        assert!((4..27).contains(&some), "{some}");
+        assert_eq!(kept(1000, 500), [30; 6]);
+    }
+
+    #[test]
+    fn a_socket_says_how_full_it_is() {
+        let (near, _) = bound("127.0.0.1:0");
+        let (far, far_address) = bound("127.0.0.1:0");
+        assert_eq!(fullness(far.as_fd()), 0);
+        for _ in 0..10_000 {
+            near.send_to(&[0; 1000], far_address).unwrap();
+        }
+        assert!(fullness(far.as_fd()) >= 900);
+        let mut receiver = Receiver::new();
+        while receiver.receive(far.as_fd(), |_| ()).is_ok() {}
+        assert_eq!(fullness(far.as_fd()), 0);
     }
 
     #[test]

@@ -13,6 +13,8 @@ pub struct Counters {
     pub sent: AtomicU64,
     /// Messages that the stack refused by itself.
     pub rejected: AtomicU64,
+    /// Requests refused because a thread had too much to do, with 503 or without a word.
+    pub shed: AtomicU64,
     /// Messages dropped because a queue or a socket's buffer was full, or a datagram was cut off.
     pub dropped: AtomicU64,
     /// Connections closed at once because of a limit.
@@ -35,6 +37,7 @@ pub struct Counted {
     received: u64,
     sent: u64,
     rejected: u64,
+    shed: u64,
     dropped: u64,
     refused_connections: u64,
     slow_connections: u64,
@@ -52,6 +55,7 @@ impl Counters {
             received: read(&self.received),
             sent: read(&self.sent),
             rejected: read(&self.rejected),
+            shed: read(&self.shed),
             dropped: read(&self.dropped),
             refused_connections: read(&self.refused_connections),
             slow_connections: read(&self.slow_connections),

@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use offhook_core::Gate;
 use sip::{Flow, FlowId, Transport};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
@@ -82,6 +83,19 @@ impl Datagrams {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             other => other,
         }
+    }
+
+    /// How full its receive buffer is, in thousandths, after a batch of this size: one that was not full left nothing behind.
+    pub fn fullness(&self, received: usize) -> u16 {
+        match received < batch::BATCH {
+            true => 0,
+            false => batch::fullness(self.socket.as_fd()),
+        }
+    }
+
+    /// Tells the kernel what to drop before it is read.
+    pub fn gate(&self, gate: Gate) -> io::Result<()> {
+        batch::gate(self.socket.as_fd(), gate.keep, gate.long)
     }
 
     /// How well this socket fits a flow, lower being better; nothing when it cannot reach it.

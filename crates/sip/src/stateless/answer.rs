@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::scan::{Plain, push_number};
+use super::scan::{Plain, push_number, write_via};
 
 /// An answer on its way into a buffer.
 #[derive(Debug)]
@@ -11,6 +11,11 @@ pub struct Answer<'o> {
 }
 
 impl<'o> Answer<'o> {
+    /// Goes on with an answer that has its status line and first headers.
+    pub(super) fn of(out: &'o mut Vec<u8>) -> Self {
+        Answer { out }
+    }
+
     /// Begins the answer to a request from `source` with its status line, as `200 OK`; To gets this tag (RFC 3261 §8.2.6.2).
     pub fn begin(
         out: &'o mut Vec<u8>,
@@ -22,7 +27,7 @@ impl<'o> Answer<'o> {
         out.extend_from_slice(b"SIP/2.0 ");
         out.extend_from_slice(status.as_bytes());
         out.extend_from_slice(b"\r\nVia: ");
-        request.write_via(source, out);
+        write_via(request.via, source, out);
         for (name, value) in [("\r\nFrom: ", request.from), ("\r\nTo: ", request.to)] {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(value.as_bytes());

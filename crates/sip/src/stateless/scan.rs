@@ -163,28 +163,28 @@ impl<'a> Plain<'a> {
             authorization: found.authorization,
         })
     }
+}
 
-    /// Writes Via as the answer shows it: where the request came from (RFC 3261 §18.2.1, RFC 3581 §4).
-    pub(super) fn write_via(&self, source: SocketAddr, out: &mut Vec<u8>) {
-        let address = source.ip().to_canonical();
-        let mut asked = false;
-        for (place, part) in self.via.split(';').enumerate() {
-            if place > 0 {
-                out.push(b';');
-            }
-            out.extend_from_slice(part.as_bytes());
-            if place > 0 && part == "rport" {
-                asked = true;
-                out.push(b'=');
-                push_number(out, u64::from(source.port()));
-            }
+/// Writes Via as the answer shows it: where the request came from (RFC 3261 §18.2.1, RFC 3581 §4).
+pub(super) fn write_via(via: &str, source: SocketAddr, out: &mut Vec<u8>) {
+    let address = source.ip().to_canonical();
+    let mut asked = false;
+    for (place, part) in via.split(';').enumerate() {
+        if place > 0 {
+            out.push(b';');
         }
-        let said = self.via.split([' ', ';']).nth(1).unwrap_or_default();
-        let host = said.split(':').next().unwrap_or_default();
-        if asked || host.parse::<IpAddr>().ok() != Some(address) {
-            out.extend_from_slice(b";received=");
-            push_address(out, address);
+        out.extend_from_slice(part.as_bytes());
+        if place > 0 && part == "rport" {
+            asked = true;
+            out.push(b'=');
+            push_number(out, u64::from(source.port()));
         }
+    }
+    let said = via.split([' ', ';']).nth(1).unwrap_or_default();
+    let host = said.split(':').next().unwrap_or_default();
+    if asked || host.parse::<IpAddr>().ok() != Some(address) {
+        out.extend_from_slice(b";received=");
+        push_address(out, address);
     }
 }
 

@@ -1,5 +1,6 @@
 //! The digest check of a plain REGISTER, in place; whatever it does not prove is left to the whole check.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use call::Now;
@@ -7,6 +8,7 @@ use sip::Flow;
 use sip::digest::{Algorithm, NonceId, Validity};
 use sip::stateless::{Ha2, Plain, Proof};
 
+use super::proof::is_proved;
 use super::{Authenticator, nonce_source, seconds};
 use crate::directory::{Host, Subscriber};
 use crate::registrar::replay::{Fingerprint, Use};
@@ -31,8 +33,18 @@ impl Authenticator {
         Some(self.0.nonces.mint(seconds(now), source, &host.realm, salt))
     }
 
+    /// Whether a nonce is one that we gave to this source lately; what is proved with it was not looked at.
+    pub(crate) fn is_fresh(&self, now: &Now, flow: Flow, nonce: &str, realm: &str) -> bool {
+        // Whether nonces are bound to their source is a matter of the domain, which was not looked for.
+        let sources = [flow.remote.ip(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)];
+        let mut found = sources
+            .iter()
+            .map(|source| self.0.nonces.check(seconds(now), nonce, *source, realm));
+        found.any(|validity| matches!(validity, Validity::Fresh(_)))
+    }
+
     /// Who made this proof with a nonce that is fresh; nothing when that is not plainly so. An unknown user costs the same
-    /// digest as a wrong password.
+    /// digests as a wrong password.
     pub(in crate::registrar) fn short_check(
         &self,
         now: &Now,
@@ -50,12 +62,9 @@ impl Authenticator {
             return None;
         }
         let subscriber = directory.subscriber_under(host, request.host, proof.username);
-        let proved = match &subscriber {
-            Some(subscriber) => subscriber
-                .ha1s(realm, Algorithm::Md5)
-                .any(|ha1| proof.verify(&ha1, ha2)),
-            None => proof.verify(&self.0.nobody[0], ha2),
-        };
+        let nobody = &self.0.nobody[0];
+        let verify = |ha1: &str| proof.verify(ha1, ha2);
+        let proved = is_proved(subscriber.as_deref(), realm, Algorithm::Md5, nobody, verify);
         let source = nonce_source(policy, flow);
         let nonce = self
             .0
