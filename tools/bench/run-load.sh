@@ -2,9 +2,9 @@
 # latency: half of the peak rate of REGISTER, for SECONDS_OF_LOAD: percentiles.
 # overload: twice the peak for SECONDS_OF_LOAD, with calls of registered users beside it: goodput, memory, calls completed.
 #   The server has one core and the generators another one, so that neither takes the other's time. A generator is hardly
-#   cheaper than the server, so BRAKES busy loops share the server's core: with one, it has half of it, before and under load.
+#   cheaper than the server, so BRAKES busy loops share the server's core: with four it has a fifth of it, before and under load.
 # usage: run-load.sh latency|overload
-# knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) BRAKES (1) OFFHOOK
+# knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) BRAKES (4) OFFHOOK
 . "$(dirname "$0")/lib.sh"
 OFFHOOK=${OFFHOOK:-$HERE/../../target/release/offhook}
 USERS=${USERS:-10000} T=${SECONDS_OF_LOAD:-60} J=$BENCH_DIR/load.jsonl CALLERS=2000 PIN=
@@ -16,7 +16,7 @@ fi
 rm -f "$J" "$BENCH_DIR"/load.*.txt
 offhook_start $((USERS + CALLERS)) || exit 1
 if [ "$1" = overload ]; then
-  for brake in $(seq "${BRAKES:-1}"); do ${SUT_PIN:-} sh -c 'while :; do :; done' & PIDS+=($!); done
+  for brake in $(seq "${BRAKES:-4}"); do ${SUT_PIN:-} sh -c 'while :; do :; done' & PIDS+=($!); done
 fi
 load() { # label, arguments
   $PIN "$SIPLOAD" register --server "$SUT" --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"

@@ -53,9 +53,18 @@ const PEERS: &[(&str, &str)] = &[
     ("python3", "python3"),
 ];
 
+/// The parts that compare with nobody.
+const ALONE: &[&str] = &["latency", "overload"];
+
 /// Builds the release binary and the load generator, then runs the parts that were asked for.
 pub fn run(root: &Path, arguments: &Arguments) -> anyhow::Result<()> {
-    for (program, packages) in PEERS {
+    let alone = |part: &String| ALONE.contains(&part.as_str());
+    let peers: &[(&str, &str)] =
+        match !arguments.parts.is_empty() && arguments.parts.iter().all(alone) {
+            true => &[],
+            false => PEERS,
+        };
+    for (program, packages) in peers {
         let found = Command::new("sh")
             .args(["-c", &format!("command -v {program}")])
             .output()?;
