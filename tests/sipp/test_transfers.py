@@ -260,6 +260,24 @@ def test_an_application_that_fails_to_say_it_leaves_the_call_as_it_was(phone, sh
     rings.hears_bye()
 
 
+def test_an_application_is_a_target_like_any_other(phone, shared_server, customer):
+    server = shared_server
+    application = vobiz_application(server, customer)
+    alice, bob, dave = phone("alice"), phone("bob"), phone("dave")
+    customer.documents["/answer"] = dials(dave.user, server.domain)
+    call, rings, _ = up(alice, bob)
+    found = server.plivo("GET", f"/Application/{application}/").json()["sip_uri"]
+    assert refer(rings, found).status == 202
+    assert progress(rings) == [(100, ACTIVE), (200, OVER)]
+    rings.hears_bye()
+    assert customer.wait_for("/answer")[0]["Event"] == "StartApp"
+    third = dave.incoming()
+    third.answer()
+    reinvited(call, 40000)
+    assert third.bye() == 200
+    call.hears_bye()
+
+
 # Attended transfers and pick-up: RFC 3891.
 
 

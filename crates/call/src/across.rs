@@ -4,8 +4,9 @@
 //! no session of ours, but it is offered to, answers and leaves like any other; what would be sent to it is said to its call.
 
 use bytes::Bytes;
-use sip::{SessionId, Status};
+use sip::{RequestId, SessionId, Status};
 
+use crate::aside::Aside;
 use crate::call::Output;
 use crate::context::Context;
 use crate::leg::{Asked, Attempt, Described, Distant, LegId, Media, Wire};
@@ -36,6 +37,20 @@ pub enum Word {
     Answered,
     /// It has not; it goes on as it was.
     Failed(Status),
+    /// My leg says something to yours beside the session.
+    Aside {
+        /// My name for it.
+        id: RequestId,
+        /// What it says.
+        aside: Aside,
+    },
+    /// Yours is answered.
+    Heard {
+        /// Your name for it.
+        id: RequestId,
+        /// The answer.
+        status: Status,
+    },
     /// My leg talks with yours no more.
     Gone,
 }
@@ -93,11 +108,13 @@ impl Context {
     }
 
     /// Another call says something about the exchange with its leg.
-    pub(crate) fn heard_across(&mut self, id: LegId, word: &Word) {
+    pub(crate) fn heard_across(&mut self, id: LegId, word: Word) {
         match word {
             Word::Offer => self.offered_across(id),
             Word::Answered => self.reanswered(id, Some(Bytes::new())),
-            Word::Failed(status) => self.reoffer_failed(id, *status),
+            Word::Failed(status) => self.reoffer_failed(id, status),
+            Word::Aside { id: asked, aside } => self.pass_on(id, asked, aside),
+            Word::Heard { id: asked, status } => self.aside_answered(id, asked, status),
             Word::Join { .. } | Word::Joined { .. } | Word::Declined { .. } | Word::Gone => {}
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use sip::{EndReason, InDialog, RequestId, SessionEvent, Status};
+use sip::{EndReason, InDialog, Request, RequestId, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::about::{AuthUser, Fetch, FetchFailure, FetchId, Notice};
@@ -159,6 +159,13 @@ pub enum Input {
         /// The answer.
         outcome: Result<Located, LocateFailure>,
     },
+    /// The target of a transfer is an application, which has this answer URL.
+    Application {
+        /// The question.
+        query: QueryId,
+        /// The URL.
+        answer: Link,
+    },
     /// The row of this leg is on disk.
     Recorded(LegId),
     /// Another call says something.
@@ -277,6 +284,9 @@ impl Call {
             Input::Located { query, outcome } => {
                 self.tell_script(Event::Located { query, outcome })
             }
+            Input::Application { query, answer } => {
+                self.tell_script(Event::Application { query, answer })
+            }
             Input::Across { to, from, word } => self.on_word(to, from, word),
             Input::Recorded(LegId::A) => self.ctx.release(),
             Input::Recorded(_) => {}
@@ -321,7 +331,7 @@ impl Call {
                 let why = EndReason::Bye { reason: None };
                 self.on_leg(distant, SessionEvent::Ended { why });
             }
-            (word, Some(distant)) => self.ctx.heard_across(distant, &word),
+            (word, Some(distant)) => self.ctx.heard_across(distant, word),
             (Word::Offer, None) => self.ctx.say(from, to, Word::Gone),
             (_, None) => {}
         }
@@ -369,11 +379,12 @@ impl Call {
             SessionEvent::Offered { sdp } => self.ctx.reoffered(leg, sdp),
             SessionEvent::Reanswered { sdp } => self.ctx.reanswered(leg, sdp),
             SessionEvent::ReofferFailed { status } => self.ctx.reoffer_failed(leg, status),
-            SessionEvent::Requested { id, wants, .. } => self.on_request(leg, id, wants),
+            SessionEvent::Requested { id, wants, request } => {
+                self.on_request(leg, id, wants, &request);
+            }
+            SessionEvent::Responded { id, status, .. } => self.ctx.aside_answered(leg, id, status),
             SessionEvent::Moved { remote } => self.ctx.moved(leg, remote.ip()),
-            SessionEvent::Acknowledged { .. }
-            | SessionEvent::Responded { .. }
-            | SessionEvent::Notified { .. } => {}
+            SessionEvent::Acknowledged { .. } | SessionEvent::Notified { .. } => {}
             SessionEvent::Confirmed { sdp } => {
                 if !self.ctx.reoffer_confirmed(leg, sdp.clone()) {
                     self.tell_script(Event::Leg {
@@ -387,16 +398,17 @@ impl Call {
     }
 
     /// A request inside a leg's dialog.
-    fn on_request(&mut self, leg: LegId, request: RequestId, wants: InDialog) {
+    fn on_request(&mut self, leg: LegId, id: RequestId, wants: InDialog, request: &Request) {
         match wants {
             InDialog::Refer(refer) => {
-                if let Err(status) = self.reading.refer(&mut self.ctx, leg, request, *refer) {
-                    self.ctx.respond(leg, request, status);
+                if let Err(status) = self.reading.refer(&mut self.ctx, leg, id, *refer) {
+                    self.ctx.respond(leg, id, status);
                 }
             }
-            InDialog::Info | InDialog::Message => self.ctx.respond(leg, request, Status::OK),
+            InDialog::Info => self.ctx.informed(leg, id, request),
+            InDialog::Message => self.ctx.messaged(leg, id, request),
             InDialog::Offer { .. } => {
-                self.ctx.respond(leg, request, Status::NOT_ACCEPTABLE_HERE);
+                self.ctx.respond(leg, id, Status::NOT_ACCEPTABLE_HERE);
             }
         }
     }

@@ -13,6 +13,7 @@
 mod about;
 mod across;
 mod address;
+mod aside;
 mod bridge;
 mod call;
 mod cdr;
@@ -28,6 +29,7 @@ pub use about::{
     Fetch, FetchFailure, FetchId, Notice, Occasion,
 };
 pub use across::Word;
+pub use aside::{Aside, Digit};
 pub use call::{Call, Caller, Input, Now, Output, Script, Start};
 pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;

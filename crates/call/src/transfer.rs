@@ -4,7 +4,7 @@
 //! talking: the new leg is called on trial. Where an application wants to be asked first, its document takes the place of
 //! the call.
 
-use sip::{Refer, RequestId, SessionEvent, Status, Text};
+use sip::{Header, Refer, RequestId, SessionEvent, Status, Text};
 
 use crate::about::{FetchFailure, FetchId, Occasion};
 use crate::address::from_value;
@@ -12,7 +12,10 @@ use crate::call::Output;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Survivor};
 use crate::leg::{End, LegId, Wire};
-use crate::verb::{Dialing, Document, Event, Referral, Referred, Step, TargetKind};
+use crate::verb::{
+    Dialing, Document, Event, LocateFailure, Referral, Referred, Step, TargetKind,
+    too_many_documents,
+};
 
 /// A transfer that goes on.
 #[derive(Debug)]
@@ -160,6 +163,20 @@ impl Transfer {
                 Err(failure) => Stand::Failed(unanswerable(failure)),
             },
             (Way::Asking { .. }, _) => Stand::Open,
+            (Way::Dialing(dialing), Event::Application { query, answer }) => {
+                if !dialing.looks_for(query) {
+                    return Stand::Open;
+                }
+                let survivor = dialing.take_survivor();
+                dialing.abandon(ctx, LocateFailure::UnknownUser.end());
+                match ctx.fetch_document(answer, Occasion::StartApp) {
+                    Some(fetch) => {
+                        self.way = Way::Asking { fetch, survivor };
+                        Stand::Open
+                    }
+                    None => Stand::Failed(too_many_documents()),
+                }
+            }
             (Way::Dialing(dialing), event) => {
                 let rings = match &event {
                     Event::Leg {
@@ -210,6 +227,17 @@ impl Transfer {
 impl Context {
     /// Answers a request inside a leg's dialog.
     pub(crate) fn respond(&mut self, id: LegId, request: RequestId, status: Status) {
+        self.respond_with(id, request, status, Vec::new());
+    }
+
+    /// The same with more headers.
+    pub(crate) fn respond_with(
+        &mut self,
+        id: LegId,
+        request: RequestId,
+        status: Status,
+        headers: Vec<Header>,
+    ) {
         if self.wire(id) == Wire::Gone {
             return;
         }
@@ -218,7 +246,7 @@ impl Context {
             request,
             status,
             sdp: None,
-            headers: Vec::new(),
+            headers,
         };
         self.outputs.push_back(Output::Sip(command));
     }

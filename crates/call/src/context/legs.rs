@@ -206,6 +206,7 @@ impl Context {
         }
         self.close_media(id);
         self.exchange_lost(id);
+        self.asides_lost(id);
     }
 
     /// Notes that the wire itself ended an attempt.
@@ -228,6 +229,7 @@ impl Context {
             self.close_media(id);
         }
         self.exchange_lost(id);
+        self.asides_lost(id);
     }
 
     /// Notes with which status the INVITE of an unanswered leg ended.

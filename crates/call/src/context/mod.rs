@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::about::{About, CallStatus, DialAction, DialLeg, Direction, FetchId, Notice, Occasion};
+use crate::aside::Asides;
 use crate::bridge::Bridge;
 use crate::call::{Caller, Now, Output};
 use crate::leg::{Attempt, CallNumber, End, Leg, LegId, LegRecord, Wire};
@@ -94,6 +95,7 @@ pub(crate) struct Context {
     /// How the last Dial ended, for refusing a caller when the document runs out.
     pub(crate) last_dial: Option<End>,
     pub(crate) bridge: Bridge,
+    pub(crate) asides: Asides,
     /// How long the caller may talk at most.
     pub(crate) allowance: Option<Duration>,
     /// Custom headers of the call, as callbacks show them.
@@ -150,6 +152,7 @@ impl Context {
             transfer: None,
             last_dial: None,
             bridge: Bridge::default(),
+            asides: Asides::default(),
             allowance: None,
             headers,
             outputs: VecDeque::new(),

@@ -202,6 +202,7 @@ impl LocateFailure {
             Self::PrefixLimit => (Cause::PrefixLimit, 403),
             Self::TrunksFull => (Cause::ConcurrencyLimit, 503),
             Self::TrunkUnreachable => (Cause::NetworkError, 503),
+            Self::Rule(cause @ (Cause::CallsAtOnceLimit | Cause::CallRateLimit)) => (cause, 503),
             Self::Rule(cause) => (cause, 403),
             Self::NotFollowed => (Cause::RedirectNotFollowed, 480),
         };

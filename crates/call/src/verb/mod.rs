@@ -80,6 +80,8 @@ pub(crate) enum Event {
         query: QueryId,
         outcome: Result<Located, LocateFailure>,
     },
+    /// A target turned out to be an application.
+    Application { query: QueryId, answer: Link },
     /// The deadline that the verb set has come.
     Deadline,
     /// The next place of a target has its turn.

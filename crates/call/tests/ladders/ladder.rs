@@ -304,6 +304,14 @@ impl Ladder {
         )
     }
 
+    /// A target is an application.
+    pub fn is_application(&mut self, query: u64) -> &mut Self {
+        let label = format!("Application({query})");
+        let query = QueryId(query);
+        let answer = link("other").expect("a link");
+        self.feed(&label, Input::Application { query, answer })
+    }
+
     pub fn command(&mut self, command: Command) -> &mut Self {
         self.feed(&format!("{command:?}"), Input::Command(command))
     }

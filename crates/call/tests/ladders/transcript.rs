@@ -128,7 +128,8 @@ pub fn write_word(word: &Word) -> String {
 
 fn write_sip(command: &sip::Command) -> String {
     use sip::Command::{
-        Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RespondInDialog, Ring,
+        Answer, Find, Hangup, Invite, Notify, Refuse, Reinvite, RequestInDialog, RespondInDialog,
+        Ring,
     };
     let leg = |session: &sip::SessionId| name(leg_of(*session).1);
     let headers = |headers: &[sip::Header]| {
@@ -199,6 +200,19 @@ fn write_sip(command: &sip::Command) -> String {
                 .map_or_else(String::new, |reason| format!(" {reason}"));
             format!("Notify({}, {}, {status}{reason})", leg(session), refer.0)
         }
+        RequestInDialog {
+            session,
+            request,
+            method,
+            headers: more,
+            body,
+        } => format!(
+            "Request({}, {}, {method}, {:?}{})",
+            leg(session),
+            request.0,
+            String::from_utf8_lossy(body),
+            headers(more)
+        ),
         Find {
             session, replaces, ..
         } => format!("Find({}, {replaces})", leg(session)),
@@ -285,7 +299,9 @@ pub fn write_event(leg: LegId, event: &SessionEvent) -> String {
             InDialog::Refer(refer) => format!("Refer({leg}, {}, {})", id.0, refer.to.uri),
             wants => format!("Requested({leg}, {}, {wants:?})", id.0),
         },
-        SessionEvent::Responded { status, .. } => format!("Responded({leg}, {status})"),
+        SessionEvent::Responded { id, status, .. } => {
+            format!("Responded({leg}, {}, {status})", id.0)
+        }
         SessionEvent::Notified { status, .. } => format!("Notified({leg}, {status:?})"),
         SessionEvent::Found { replaced, .. } => {
             let replaced = replaced.map_or("none".to_owned(), |found| session(found.session));

@@ -445,3 +445,71 @@ fn an_application_that_does_not_say_what_becomes_of_them_leaves_them_talking() {
     );
     call.is_over();
 }
+
+#[test]
+fn an_application_is_a_target_too() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, "sip:17@app.example");
+    call.is_application(3).no_document(4, FetchFailure::BadXml);
+    call.at(6.0).refers(0, 91, "sip:17@app.example");
+    call.is_application(5).at(6.5);
+    call.document(6, vec![Verb::Dial(dial(&["dave"]))]);
+    call.at(7.0).bye(1);
+    call.reads(
+        r#"
+   5.000 < Refer(1, 90, sip:17@app.example)
+   5.000 > Respond(1, 90, 202)
+   5.000 > Locate(3, sip:17@app.example for B)
+   5.000 < Application(3)
+   5.000 > Fetch(4, StartApp, http://c/other, InProgress)
+   5.000 < Fetched(4, BadXml)
+   5.000 > Notify(1, 90, 500)
+   6.000 < Refer(A, 91, sip:17@app.example)
+   6.000 > Respond(A, 91, 202)
+   6.000 > Locate(5, sip:17@app.example for A)
+   6.000 < Application(5)
+   6.000 > Fetch(6, StartApp, http://c/other, InProgress)
+   6.500 < Fetched(6, 1 verbs)
+   6.500 > Notify(A, 91, 200)
+   6.500 > Unbridge(A)
+   6.500 > Hangup(A)
+   6.500 > Close(A)
+   6.500 > Locate(7, sip:dave@d.example)
+   6.500 < Closed(A)
+   6.500 > Cdr(A, 4000 Caller, Completed, 2.5 s, 60 billed, 200)
+   6.500 > Notify(Hangup 4000, http://c/hangup, Completed)
+   7.000 < Bye(1)
+   7.000 > Close(1)
+   7.000 < Closed(1)
+   7.000 > Cdr(1, 4000 Callee, Completed, 3 s, 60 billed, 200)
+   7.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn an_application_takes_whom_a_transferor_left_early() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, "sip:17@app.example").bye(1);
+    call.is_application(3).no_document(4, FetchFailure::BadXml);
+    call.reads(
+        r#"
+   5.000 < Refer(1, 90, sip:17@app.example)
+   5.000 > Respond(1, 90, 202)
+   5.000 > Locate(3, sip:17@app.example for B)
+   5.000 < Bye(1)
+   5.000 > Close(1)
+   5.000 < Closed(1)
+   5.000 > Cdr(1, 4000 Callee, Completed, 1 s, 60 billed, 200)
+   5.000 < Application(3)
+   5.000 > Fetch(4, Redirect, http://c/other, InProgress)
+   5.000 < Fetched(4, BadXml)
+   5.000 > Hangup(A)
+   5.000 > Close(A)
+   5.000 < Closed(A)
+   5.000 > Cdr(A, 8014 Error, Completed, 1 s, 60 billed, 200)
+   5.000 > Notify(Hangup 8014, http://c/hangup, Completed)
+   5.000 > Over"#,
+    );
+    call.is_over();
+}

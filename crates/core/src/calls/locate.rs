@@ -60,7 +60,8 @@ impl Locator {
             TargetKind::User(text) => (text, true),
             // The built-in direct dial reaches own endpoints and numbers, no foreign host (S46).
             TargetKind::Any(text) => (text, false),
-            TargetKind::Referred(referred) => return self.referred(now, asker, referred).await,
+            // `referred` finds more than places.
+            TargetKind::Referred(_) => return Err(LocateFailure::BadAddress),
             TargetKind::Redirected(redirected) => {
                 return self.redirected(now, asker, redirected).await;
             }

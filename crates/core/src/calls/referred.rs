@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use call::{Cause, Cdr, LegId, LegRecord, LocateFailure, Located, Now, QueryId, Referred};
+use call::{Cause, Cdr, LegId, LegRecord, Link, LocateFailure, Located, Now, QueryId, Referred};
 use jiff::Timestamp;
 use store::Id;
 
-use crate::calls::Inner;
+use crate::calls::aim::Aim;
 use crate::calls::limits::Ticket;
 use crate::calls::locate::{Asker, Locator};
 use crate::calls::permission::Permission;
+use crate::calls::{Inner, script};
 
 /// The transfers of one call: what is asked, and which legs came of it.
 #[derive(Debug, Default)]
@@ -88,6 +89,14 @@ impl Referrals {
     }
 }
 
+/// What the target of a transfer turned out to be.
+pub(crate) enum Target {
+    /// Somebody to call.
+    Place(Located),
+    /// An application of the account, by its answer URL.
+    Application(Link),
+}
+
 impl Locator {
     /// Finds the target of a transfer, if who transfers may call it.
     pub(crate) async fn referred(
@@ -95,7 +104,7 @@ impl Locator {
         now: Timestamp,
         asker: &Asker,
         referred: &Referred,
-    ) -> Result<Located, LocateFailure> {
+    ) -> Result<Target, LocateFailure> {
         self.directory.loaded().await;
         let aim = self.view(asker).read(&referred.to);
         let missing = asker
@@ -105,7 +114,19 @@ impl Locator {
         if let Some(permission) = missing {
             return Err(LocateFailure::Rule(permission.cause()));
         }
-        self.aimed(now, asker, &aim, referred.to.trim(), false)
-            .await
+        if let Aim::Application(id) = aim {
+            // One of another account speaks another customer's words.
+            let application = id.and_then(|id| self.directory.application(id));
+            let own = application.filter(|application| {
+                application.account == asker.account.id && application.enabled
+            });
+            let answer = own.and_then(|application| script::answer(&application));
+            return answer
+                .map(Target::Application)
+                .ok_or(LocateFailure::UnknownUser);
+        }
+        let to = referred.to.trim();
+        let located = self.aimed(now, asker, &aim, to, false).await;
+        located.map(Target::Place)
     }
 }

@@ -31,6 +31,14 @@ pub(crate) fn refused(cause: Cause, status: Status, application: Option<&Applica
     }
 }
 
+/// What an application that is asked for documents is asked first.
+pub(crate) fn answer(application: &Application) -> Option<Link> {
+    match application.kind {
+        ApplicationKind::DirectDial => None,
+        ApplicationKind::Xml => link(&application.answer_url, application.answer_method),
+    }
+}
+
 /// Who is told of the end; without a URL of its own the answer URL (plivo-rest.md §7).
 pub(crate) fn hangup(application: &Application) -> Option<Link> {
     let own = link(&application.hangup_url, application.hangup_method);

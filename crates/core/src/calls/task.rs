@@ -25,7 +25,7 @@ use crate::calls::live::Inbox;
 use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
-use crate::calls::referred::Referrals;
+use crate::calls::referred::{Referrals, Target};
 use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
@@ -90,7 +90,10 @@ impl Task {
             let Some(input) = self.next(&mut waiting).await else {
                 break;
             };
-            self.tell(input);
+            match self.refuses(&input) {
+                Some(command) => self.sip(command, &mut waiting).await,
+                None => self.tell(input),
+            }
             if self.inbox.was_overrun() {
                 self.tell(Input::Command(Command::HangUp {
                     cause: Cause::InternalError,
@@ -170,18 +173,7 @@ impl Task {
                     let answer = self.calls.across(account, to, from, word);
                     waiting.known.extend(answer);
                 }
-                Output::Sip(command) => {
-                    // A dialog that Replaces means is known to the shard that made its tag.
-                    let shard = match &command {
-                        sip::Command::Find { replaces, .. } => replaces.shard(),
-                        _ => None,
-                    };
-                    let shard = shard.unwrap_or(self.shard);
-                    // A shard that is gone takes its sessions along.
-                    if self.calls.signalling.deliver(shard, command).await.is_err() {
-                        tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
-                    }
-                }
+                Output::Sip(command) => self.sip(command, waiting).await,
                 Output::Media(command) => self.media(command, waiting).await,
                 Output::Fetch(fetch) if fetch.wants_document => self.fetch(fetch, waiting),
                 Output::Fetch(fetch) => self.notify(
@@ -227,6 +219,23 @@ impl Task {
         self.referrals.settle();
     }
 
+    /// Gives a signalling shard a command. A shard that is gone takes its sessions along.
+    async fn sip(&mut self, command: sip::Command, waiting: &mut Waiting) {
+        if let Some(answer) = self.undeliverable(&command) {
+            waiting.known.push_back(answer);
+            return;
+        }
+        // A dialog that Replaces means is known to the shard that made its tag.
+        let shard = match &command {
+            sip::Command::Find { replaces, .. } => replaces.shard(),
+            _ => None,
+        };
+        let shard = shard.unwrap_or(self.shard);
+        if self.calls.signalling.deliver(shard, command).await.is_err() {
+            tracing::warn!(call.id = self.number.0, "no signalling shard for a call");
+        }
+    }
+
     /// Looks a target up for whom it is called.
     fn locate(&mut self, query: QueryId, target: TargetKind, shown: String, waiting: &mut Waiting) {
         let asker = match &target {
@@ -249,7 +258,18 @@ impl Task {
         let calls = Arc::clone(&self.calls);
         let mut asked = Box::pin(async move {
             let now = calls.clock.now().wall;
-            let outcome = calls.locator.locate(now, &asker, &target).await;
+            let outcome = match &target {
+                TargetKind::Referred(referred) => {
+                    match calls.locator.referred(now, &asker, referred).await {
+                        Ok(Target::Application(answer)) => {
+                            return Input::Application { query, answer };
+                        }
+                        Ok(Target::Place(located)) => Ok(located),
+                        Err(failure) => Err(failure),
+                    }
+                }
+                _ => calls.locator.locate(now, &asker, &target).await,
+            };
             Input::Located { query, outcome }
         });
         // What is in memory is known at once.

@@ -46,6 +46,12 @@ impl Watch {
         }
     }
 
+    /// Tells which of our endpoints sits at an attempt: it belongs to the last leg that was opened before it.
+    pub(crate) fn endpoint(&self, attempt: LegId) -> Option<Id> {
+        let (_, (endpoint, _)) = self.0.range(..=attempt).next_back()?;
+        *endpoint
+    }
+
     fn recorded(&mut self, calls: &Inner, record: &LegRecord) {
         let endpoint = record.endpoint.and_then(|id| Id::try_from(id.0).ok());
         let is_initiator = record.direction == Direction::Inbound;

@@ -22,8 +22,8 @@ use crate::about::{DialStatus, DialSummary, FetchId, Occasion};
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Timer};
 use crate::leg::{End, LegId};
-use crate::verb::dial::{Dial, Place, QueryId, Target};
-use crate::verb::{Event, Step};
+use crate::verb::dial::{Dial, LocateFailure, Place, QueryId, Target};
+use crate::verb::{Document, Event, Redirect, Step, Verb};
 
 use hunt::Rest;
 use link::Link;
@@ -189,6 +189,13 @@ impl Dialing {
         match (self.state, event) {
             (State::Ringing, Event::Located { query, outcome }) => {
                 self.located(ctx, query, outcome)
+            }
+            // Who waits for a transferor that has left goes on with the application.
+            (State::Ringing, Event::Application { query, answer }) if self.looks_for(query) => {
+                self.abandon(ctx, LocateFailure::UnknownUser.end());
+                let redirect = Redirect { link: answer };
+                let verbs = vec![Verb::Redirect(redirect)];
+                Step::Replace(Document { verbs })
             }
             (_, Event::Media { leg, heard }) if leg == near => self.heard_a(ctx, heard),
             (_, Event::Media { leg, heard }) => self.heard_b(ctx, leg, heard),

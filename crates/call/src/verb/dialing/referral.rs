@@ -6,11 +6,11 @@
 use sip::Text;
 use uuid::Uuid;
 
-use super::{CalleeState, Dialing, State};
+use super::{Callee, CalleeState, Dialing, State};
 use crate::call::Caller;
 use crate::context::{Context, Survivor, Timer};
 use crate::leg::{End, LegId};
-use crate::verb::dial::{Dial, Target, TargetKind};
+use crate::verb::dial::{Dial, QueryId, Target, TargetKind};
 use crate::verb::{Event, Step};
 
 /// What is particular about a Dial that a transfer makes.
@@ -106,7 +106,9 @@ impl Dialing {
             Event::Leg { leg, .. } | Event::Media { leg, .. } | Event::Refused(leg) => {
                 self.leg_of_attempt(*leg).is_some()
             }
-            Event::Located { .. } | Event::Deadline | Event::Turn => true,
+            Event::Located { .. } | Event::Application { .. } | Event::Deadline | Event::Turn => {
+                true
+            }
             Event::Found(_) | Event::Across { .. } => matches!(self.state, State::Linking(_)),
             Event::Fetched { .. } | Event::TimeLimit => false,
         }
@@ -136,6 +138,17 @@ impl Dialing {
             callee.state = CalleeState::Over;
         }
         self.tell_action(ctx, summary);
+    }
+
+    /// Tells whether it waits for this answer.
+    pub(crate) fn looks_for(&self, query: QueryId) -> bool {
+        let waits = |callee: &Callee| matches!(callee.state, CalleeState::Locating(asked) if asked == query);
+        self.callees.iter().any(waits)
+    }
+
+    /// Takes back who was to take the caller's place.
+    pub(crate) fn take_survivor(&mut self) -> Option<Box<Survivor>> {
+        self.referral.as_mut()?.survivor.take()
     }
 
     /// Ends a Dial that was on trial.
