@@ -53,7 +53,7 @@ def test_the_server_refreshes_both_sides_of_a_call_in_time_and_ends_one_that_nob
         a, b = legs_between(server, *alive[:2])
         assert (a["hangup_cause_code"], b["hangup_cause_code"]) == (4000, 4000)
         a, b = legs_between(server, *dead[:2])
-        assert (a["hangup_cause_code"], b["hangup_cause_code"]) == (5000, 5000)
+        assert (a["hangup_cause_code"], b["hangup_cause_code"]) == (5120, 5120)
 
 
 def test_a_trusted_peer_is_told_who_wants_to_be_anonymous():
