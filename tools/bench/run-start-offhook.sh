@@ -33,6 +33,6 @@ while since() < 60e3:
 print(f"start: the last 20000 bindings known after {since():.0f} ms, answers wrong or missing until then {wrong}", flush=True)
 P
   wait %% 2>/dev/null
-  SUT_PID=$(pgrep -n -f "$OFFHOOK dev --json --data-dir $BENCH_DIR/offhook-$N"); PIDS+=("$SUT_PID")
+  SUT_PID=$(cat "$BENCH_DIR/offhook.pid"); PIDS+=("$SUT_PID")
 done
 stop "$SUT_PID"

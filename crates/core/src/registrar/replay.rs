@@ -9,9 +9,9 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 use sip::digest::NonceId;
 
-/// Nonces in use at once, 48 octets each. When they are more, the older half is forgotten and counts as stale from then on:
+/// Nonces in use at once, 48 octets each: two for each of a million users. When they are more, the older half is forgotten and counts as stale from then on:
 /// its owners are challenged once more and ask nobody for a password.
-const CAPACITY: usize = 500_000;
+const CAPACITY: usize = 2_000_000;
 
 /// What one request is known by when it comes again (RFC 3261 §17.2.3), and where it came from.
 #[derive(Copy, Clone, Debug)]
