@@ -55,7 +55,8 @@ pub struct Setup {
     pub stop: CancellationToken,
 }
 
-/// Starts the thread; `main` is the runtime on which the core's tasks run, all but those of calls. The thread cancels `stop` when it fails.
+/// Starts the thread; `main` is the runtime on which the core's tasks run, all but those of calls. The thread cancels
+/// `stop` when it fails.
 pub fn spawn(setup: Setup, main: Handle) -> io::Result<thread::JoinHandle<()>> {
     let name = format!("sip-{}", setup.stack.shard);
     thread::Builder::new().name(name).spawn(move || {
@@ -226,8 +227,8 @@ impl Shard {
         shed.is_some()
     }
 
-    /// Receives one batch of a socket, and says how full that is after it, in thousandths. What the short way does not take comes into `received`; the next batch is the next
-    /// turn's, so that the answers to this one leave first.
+    /// Receives one batch of a socket, and says how full that is after it, in thousandths. What the short way does not take
+    /// comes into `received`; the next batch is the next turn's, so that the answers to this one leave first.
     fn receive(&mut self, index: usize, received: &mut Vec<(Flow, Bytes)>) -> u16 {
         let Some(socket) = self.sockets.get_mut(index) else {
             return 0;

@@ -14,6 +14,7 @@ use offhook_core::Dialect;
 use sip::{Destination, EndReason, Flow, FlowId, Response, SessionEvent, Status, Transport};
 use uuid::Uuid;
 
+use crate::targets::take;
 use crate::trace::Trace;
 
 fn flow() -> Flow {
@@ -138,16 +139,11 @@ pub fn run(bytes: &[u8]) -> u64 {
         let input = match operation % 12 {
             0 => Input::Recorded(leg),
             1 => {
-                let end = rest
-                    .iter()
-                    .position(|byte| *byte == 0)
-                    .unwrap_or(rest.len());
-                let (document, after) = rest.split_at(end);
-                rest = after.get(1..).unwrap_or_default();
+                let document = take(&mut rest);
                 let Some(fetch) = seen.fetches.last().copied() else {
                     continue;
                 };
-                let document = Plivo.document(document, None, "https://app.example/answer");
+                let document = Plivo.document(&document, None, "https://app.example/answer");
                 let outcome = document.map_err(|_| FetchFailure::BadXml);
                 Input::Fetched { fetch, outcome }
             }

@@ -16,6 +16,8 @@ mod stun;
 mod subscription;
 mod uri;
 
+use bytes::Bytes;
+
 /// A target.
 #[derive(Debug)]
 pub struct Target {
@@ -88,3 +90,14 @@ pub const ALL: &[Target] = &[
         run: call::run,
     },
 ];
+
+/// Takes an operation's text: up to the next zero octet.
+fn take(rest: &mut &[u8]) -> Bytes {
+    let end = rest
+        .iter()
+        .position(|byte| *byte == 0)
+        .unwrap_or(rest.len());
+    let (taken, after) = rest.split_at(end);
+    *rest = after.get(1..).unwrap_or_default();
+    Bytes::copy_from_slice(taken)
+}

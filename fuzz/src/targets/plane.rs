@@ -9,6 +9,7 @@ use media::{Command, Config, Event, Input, OfferOrAnswer, Output, Plane, PortId,
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::targets::take;
 use crate::trace::Trace;
 
 const SESSIONS: u64 = 4;
@@ -176,14 +177,4 @@ pub fn run(bytes: &[u8]) -> u64 {
         "nothing is left open"
     );
     trace.finish()
-}
-
-fn take(rest: &mut &[u8]) -> Bytes {
-    let end = rest
-        .iter()
-        .position(|byte| *byte == 0)
-        .unwrap_or(rest.len());
-    let (taken, after) = rest.split_at(end);
-    *rest = after.get(1..).unwrap_or_default();
-    Bytes::copy_from_slice(taken)
 }

@@ -11,6 +11,7 @@ use sip::{
     Transport,
 };
 
+use crate::targets::take;
 use crate::trace::Trace;
 
 /// Outputs of one input; a message may end a session with all that it had open.
@@ -105,19 +106,10 @@ pub fn run(bytes: &[u8]) -> u64 {
         let status = Status(180 + u16::from(number) % 4);
         let headers = Vec::new();
         let input = match operation % 10 {
-            0..=3 => {
-                let end = rest
-                    .iter()
-                    .position(|byte| *byte == 0)
-                    .unwrap_or(rest.len());
-                let (message, after) = rest.split_at(end);
-                rest = after.get(1..).unwrap_or_default();
-                let bytes = Bytes::copy_from_slice(message);
-                Input::Received {
-                    flow: flow(number),
-                    bytes,
-                }
-            }
+            0..=3 => Input::Received {
+                flow: flow(number),
+                bytes: take(&mut rest),
+            },
             4 => Input::Received {
                 flow: flow(number),
                 bytes: rig.sent.clone(),

@@ -13,6 +13,7 @@ use sip::{
     SubscriptionEvent, SubscriptionId, Terms, Text, Transport,
 };
 
+use crate::targets::take;
 use crate::trace::Trace;
 
 /// Outputs of one input.
@@ -127,14 +128,10 @@ pub fn run(bytes: &[u8]) -> u64 {
         let number = *number;
         let subscription = SubscriptionId(u64::from(number % 4) + 1);
         let input = match operation % 8 {
-            0 | 1 => {
-                let end = rest.iter().position(|byte| *byte == 0);
-                let (message, after) = rest.split_at(end.unwrap_or(rest.len()));
-                rest = after.get(1..).unwrap_or_default();
-                let bytes = Bytes::copy_from_slice(message);
-                let flow = flow(number);
-                Input::Received { flow, bytes }
-            }
+            0 | 1 => Input::Received {
+                flow: flow(number),
+                bytes: take(&mut rest),
+            },
             2 => {
                 // A NOTIFY of ours, as its answer.
                 let bytes = answered(&rig.sent, number);
