@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from harness.agent import Agent
+from harness import wait
+from harness.agent import Agent, Tcp
 from harness.server import Server
 
 TOOLS = pathlib.Path(sys.executable).parent
@@ -93,3 +94,29 @@ def test_what_is_silenced_stays_so_over_a_crash(tmp_path):
         server.kill()
         with Server(data_dir=tmp_path, environment=SCORED) as again, Agent(again, "nobody") as stranger:
             assert not heard(stranger, 1)
+
+
+def test_who_sends_what_is_no_sip_is_silenced_and_no_phone_with_it():
+    noise = bytes(range(1, 200))
+    with Server(environment=SCORED) as server, Agent(server, "nobody") as stranger:
+        assert heard(stranger, 1)
+        for _ in range(100):
+            stranger.send(noise)
+        assert not heard(stranger, 2)
+    # In the name of a phone's address it counts for nothing.
+    with Server(environment=SCORED) as server, Agent(server, server.endpoint("office")[0]) as phone:
+        assert phone.register().status == 200
+        with Agent(server, "nobody") as stranger:
+            for _ in range(200):
+                stranger.send(noise)
+            assert heard(stranger, 1)
+        assert phone.register(cseq=2).status == 200
+
+
+def test_noise_on_a_connection_counts_too(guarded):
+    server, phone = guarded
+    for _ in range(150):
+        with Agent(server, "nobody", transport=Tcp) as stranger:
+            stranger.send(b"\x01\x02 no SIP at all\r\n\r\n")
+    wait.until(lambda: any("octets that are no SIP" in line for line in server.log), "the source to be silenced")
+    assert phone.register(cseq=2).status == 200

@@ -32,9 +32,8 @@ class Server:
     def start(self):
         command = [str(BINARY), "dev", "--json", "--data-dir", str(self.data_dir),
                    "--http", "127.0.0.1:0", *(["--sip", self.sip] if self.sip else [])]
-        limit = self.descriptors and (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2))
         self.process = subprocess.Popen(
-            command, preexec_fn=limit or None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            command, preexec_fn=self.limit, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             env={**os.environ, "OFFHOOK_MEDIA__PORTS": "31000-31999", **self.environment})
         # A test that fails before it stops its server leaves no process behind.
         atexit.register(self.process.kill)
@@ -45,6 +44,11 @@ class Server:
             raise AssertionError(f"the server did not start (exit {self.process.returncode}):\n{self.logged()}")
         self.ready = json.loads(line)
         return self
+
+    def limit(self):
+        """Runs in the new process before it becomes the server."""
+        if self.descriptors:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors,) * 2)
 
     def _drain(self, stream):
         for line in stream:

@@ -70,9 +70,15 @@ def test_reg_follows_a_phone_that_comes_and_goes(shared_server):
         with Agent(server, target, transport=WebSocket) as phone:
             assert phone.register().status == 200
             body = reg.hears_until("<contact ")[-1]
+            assert 'version="1" state="partial"' in body
             assert f'aor="sip:{target}@{server.domain}"' in body and 'state="active" event="registered"' in body
         # The connection is closed: the binding goes with it.
-        assert "<contact " not in reg.hears_until('state="terminated"')[-1]
+        gone = reg.hears_until('state="terminated"')[-1]
+        assert 'version="2" state="partial"' in gone and gone.count("<contact ") == 1 and 'event="unregistered"' in gone
+        # A refresh of the subscription tells all there is: nothing.
+        assert reg.again(600).status == 200
+        full = reg.hears().body
+        assert 'version="3" state="full"' in full and "<contact " not in full
         assert reg.again(0).status == 200
         assert reg.hears().get("subscription-state") == "terminated;reason=timeout"
 

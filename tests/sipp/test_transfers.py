@@ -1,6 +1,7 @@
 """Transfers by phones: RFC 3515, RFC 4488; the two that are left talk, and nobody is lost when it fails."""
 
 import re
+import subprocess
 import urllib.parse
 
 import pytest
@@ -8,6 +9,7 @@ import requests
 
 from harness import wait
 from harness.agent import Agent, Rtp, sdp
+from harness.server import BINARY
 
 PASSWORD = "correct-horse"
 
@@ -545,6 +547,38 @@ def test_a_dialog_of_nobody_or_of_another_account_replaces_nothing(phone, shared
     assert progress(call)[-1] == (481, OVER)
     assert call.bye() == 200
     rings.hears_bye()
+
+
+def foreign(server):
+    """A phone of a second account, which the command line makes beside the running server."""
+    made = subprocess.run([BINARY, "account", "create", "--name", "second", "--data-dir", server.data_dir],
+                          capture_output=True, text=True, timeout=20, check=True).stdout
+    owner, token = (re.search(rf"^{name} +(\S+)$", made, re.M).group(1) for name in ("auth id", "auth token"))
+    body = {"username": "stranger", "password": PASSWORD, "alias": "stranger"}
+    answer = wait.until(lambda: (found := requests.post(f"{server.base_url}/v1/Account/{owner}/Endpoint/", auth=(owner, token),
+                                                        json=body, timeout=5)).status_code == 201 and found, "the account")
+    made = requests.get(f"{server.base_url}/v1/Account/{owner}/Endpoint/{answer.json()['endpoint_id']}/", auth=(owner, token),
+                        timeout=5).json()
+    user, domain = made["sip_uri"].removeprefix("sip:").split("@")
+    agent = Agent(server, user, domain=domain)
+    assert agent.register().status == 200
+    return agent
+
+
+def test_a_phone_of_another_account_takes_over_nothing(phone, shared_server):
+    """S75: it proves its password and knows all tags of the dialog; it is refused, and the call goes on untouched."""
+    alice, bob = phone("alice"), phone("bob")
+    with foreign(shared_server) as stranger, Rtp() as a, Rtp() as b:
+        call, rings, ok = up(alice, bob, a.port, b.port)
+        for leg in (call, rings):
+            for target in (f"sip:{bob.user}@{bob.domain}", stranger.user):
+                tried = stranger.invite(target, extra=f"Replaces: {replaces(leg)}\n")
+                assert tried.refused().status in (403, 481)
+        for agent in (alice, bob):
+            agent.silent(0.2, lambda m: m.method in ("BYE", "INVITE"))
+        hear_each_other(a, ok.audio_port, b, rings.invite.audio_port)
+        assert call.bye() == 200
+        rings.hears_bye()
 
 
 def test_a_phone_takes_over_a_call_of_another_one(phone, shared_server):

@@ -10,7 +10,7 @@ use sip::{Refer, RequestId, SessionId, Status, Text};
 
 use crate::aside::Aside;
 use crate::call::Output;
-use crate::context::Context;
+use crate::context::{Context, Timer};
 use crate::leg::{Asked, Attempt, Described, Distant, EndpointId, LegId, Media, Wire};
 
 /// What one call says to another.
@@ -152,6 +152,10 @@ impl Context {
         };
         let replaced = std::mem::replace(&mut distant.near, near);
         let replaced = self.session(replaced);
+        if let Some(allowance) = self.allowance {
+            // Whoever gave up its place has called, and its owner's minutes are used.
+            self.set_timer(Timer::Allowance, allowance);
+        }
         self.say_to(id, Word::Joined { replaced });
     }
 

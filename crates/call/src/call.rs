@@ -165,6 +165,13 @@ pub enum Input {
     },
     /// The row of this leg is on disk.
     Recorded(LegId),
+    /// A leg that a transfer made may talk so long, by a limit of who transferred.
+    Allowed {
+        /// The leg, which is answered.
+        leg: LegId,
+        /// How long.
+        left: Duration,
+    },
     /// Another call says something.
     Across {
         /// The leg that it says it to.
@@ -283,6 +290,7 @@ impl Call {
             Input::Across { to, from, word } => self.on_word(to, from, word),
             Input::Recorded(LegId::A) => self.ctx.release(),
             Input::Recorded(_) => {}
+            Input::Allowed { leg, left } => self.ctx.allow(leg, left),
             Input::Command(Command::HangUp { cause, source }) => {
                 self.hang_up(End::new(cause, source));
                 self.ctx.release();
@@ -482,7 +490,7 @@ impl Call {
                     self.ctx.release();
                 }
                 Timer::Closed => self.ctx.closing_overdue(),
-                Timer::Allowance => {
+                Timer::Allowance | Timer::ReferredAllowance => {
                     self.hang_up(End::new(Cause::MinutesLimit, HangupSource::Platform));
                 }
             }
@@ -515,6 +523,7 @@ impl Call {
         self.ctx.clear_timer(Timer::TimeLimit);
         self.ctx.clear_timer(Timer::Schedule);
         self.ctx.clear_timer(Timer::Allowance);
+        self.ctx.clear_timer(Timer::ReferredAllowance);
         self.ctx.end_leg(self.ctx.served_leg(), end);
     }
 }

@@ -16,8 +16,8 @@ use crate::sender::Senders;
 use crate::trunks::keep::Keeper;
 use crate::trunks::{TrunkPeers, TrunkStates, Trunks};
 use crate::{
-    Clock, Dialects, Directory, Error, Guard, MediaHandle, Messages, Packages, Requests, Settings,
-    Signalling, Uas,
+    Clock, Dialects, Directory, Error, Guard, MediaHandle, Messages, Offence, Packages, Requests,
+    Settings, Signalling, Uas,
 };
 use crate::{messages, requests};
 
@@ -57,6 +57,13 @@ pub struct Core {
 }
 
 impl Core {
+    /// Notes that something came which is no SIP.
+    pub fn noise(&self, flow: sip::Flow) {
+        let offence = Offence::noise(flow.transport);
+        self.guard
+            .note(&self.clock.now(), flow.remote.ip(), offence);
+    }
+
     /// Reads what the store holds, closes what an earlier process left open, and starts the tasks in the background.
     pub async fn start(
         settings: Settings,

@@ -5,7 +5,7 @@ mod world;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use offhook_core::TrunkChange;
+use offhook_core::{Offence, TrunkChange};
 use sip::{Flow, Name};
 use world::{Outcome, PASSWORD, World, address, invite, prove, register, udp, with_proof};
 
@@ -219,4 +219,37 @@ async fn a_right_password_with_a_proof_of_an_old_nonce_is_no_offence() {
             .reply();
         assert_eq!(stale.status.0, 401);
     }
+}
+
+#[tokio::test]
+async fn octets_that_are_no_sip_silence_a_stranger_and_never_a_phone() {
+    let mut world = World::new().await;
+    world.endpoint("alice").await;
+    let own = register("alice", 1, CONTACT);
+    let here = from("203.0.113.9");
+    let outcome = world.send_as("alice", PASSWORD, &own, here);
+    assert_eq!(outcome.await.status(), 200);
+    // Anybody can send datagrams in the name of the phone's address.
+    let now = world.clock.now();
+    for _ in 0..1000 {
+        for address in ["203.0.113.9", "203.0.113.10"] {
+            let source: IpAddr = address.parse().expect("an address");
+            let offence = Offence::noise(sip::Transport::Udp);
+            world.core.guard.note(&now, source, offence);
+        }
+    }
+    let again = register("alice", 10, CONTACT);
+    assert_eq!(world.send(&again, here).await.status(), 401);
+    let stranger = register("alice", 20, CONTACT);
+    let outcome = world.send(&stranger, from("203.0.113.10")).await;
+    assert_eq!(outcome.status(), 0);
+    // A connection is its peer's own; even so who is registered from there is heard.
+    let source = here.remote.ip();
+    for _ in 0..1000 {
+        let offence = Offence::noise(sip::Transport::Tcp);
+        world.core.guard.note(&now, source, offence);
+    }
+    assert!(world.core.guard.is_silenced(&now, source));
+    let again = register("alice", 30, CONTACT);
+    assert_eq!(world.send(&again, here).await.status(), 401);
 }

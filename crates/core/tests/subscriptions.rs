@@ -345,15 +345,36 @@ async fn registrations_show_in_reg_and_presence_and_a_closed_flow_takes_them_awa
     let mut heard = vec![changed(&mut world).await, changed(&mut world).await];
     heard.sort();
     assert_eq!(heard, [reg, seen]);
-    let one = text(&told(&world, reg, 2, true));
+    // What is gone is told, and nothing else; the same watcher hears all of it again when it asks.
+    let gone = text(&told(&world, reg, 2, false));
+    assert!(gone.contains("version=\"2\" state=\"partial\""), "{gone}");
+    assert_eq!(gone.matches("<contact ").count(), 1, "{gone}");
+    assert!(
+        gone.contains("state=\"terminated\" event=\"unregistered\""),
+        "{gone}"
+    );
+    assert!(gone.contains("<uri>sip:bob@x.invalid;transport=ws</uri>"));
+    let one = text(&told(&world, reg, 3, true));
     assert_eq!(one.matches("<contact ").count(), 1, "{one}");
+    let nothing = text(&told(&world, reg, 4, false));
+    assert_eq!(nothing.matches("<contact ").count(), 0, "{nothing}");
+    // A refresh, and one that ends sooner.
+    for (cseq, seconds, event) in [(20, 3600, "refreshed"), (22, 60, "shortened")] {
+        world.clock.advance(Duration::from_secs(10));
+        let mut again = register("bob", cseq, "<sip:bob@198.51.100.7:5070>");
+        again.headers.push(Name::Expires, seconds.to_string());
+        let answer = world.send_as("bob", PASSWORD, &again, udp(5070)).await;
+        assert_eq!(answer.status(), 200);
+        let changed = text(&told(&world, reg, cseq, false));
+        assert!(changed.contains(&format!("event=\"{event}\"")), "{changed}");
+    }
     // Unregistered: closed.
-    let mut bye = register("bob", 3, "*");
+    let mut bye = register("bob", 30, "*");
     bye.headers.push(Name::Expires, "0");
     let answer = world.send_as("bob", PASSWORD, &bye, udp(5070)).await;
     assert_eq!(answer.status(), 200);
     assert!(text(&told(&world, seen, 1, true)).contains("<basic>closed</basic>"));
-    assert!(text(&told(&world, reg, 3, true)).contains("state=\"terminated\""));
+    assert!(text(&told(&world, reg, 5, true)).contains("state=\"terminated\""));
 }
 
 fn id_in(document: &str, element: &str) -> String {

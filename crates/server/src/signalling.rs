@@ -335,6 +335,7 @@ impl Shard {
                 flow,
                 replaces,
             } => self.request(request, flow, replaces),
+            Event::Noise { flow } => self.core.noise(flow),
             Event::Rejected { flow, status, why } => {
                 add(&self.counters.rejected, 1);
                 let now = self.clock.now();

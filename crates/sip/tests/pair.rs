@@ -544,7 +544,7 @@ impl Run {
                 }
             }
             Event::Session { event, .. } => self.session(side, event),
-            Event::Rejected { .. } => {}
+            Event::Noise { .. } | Event::Rejected { .. } => {}
             Event::NoRoom { .. } => self.broken = Some("there is room".into()),
             Event::Answer { .. } | Event::Subscription { .. } => {
                 self.broken = Some("an answer to nothing".into());

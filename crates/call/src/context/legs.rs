@@ -1,5 +1,7 @@
 //! Opening, answering and ending legs: whatever ends one hangs up and closes all that is open of it.
 
+use std::time::Duration;
+
 use sip::{Header, Name, Status};
 use uuid::Uuid;
 
@@ -137,6 +139,14 @@ impl Context {
         }
     }
 
+    /// Lets a leg that a transfer made talk so long.
+    pub(crate) fn allow(&mut self, leg: LegId, left: Duration) {
+        if self.legs.get(&leg).is_some_and(|leg| leg.end.is_none()) {
+            self.allowed = Some(leg);
+            self.set_timer(Timer::ReferredAllowance, left);
+        }
+    }
+
     /// Ends a leg: what is open of it is hung up and closed; its record follows when its media is closed.
     pub(crate) fn end_leg(&mut self, id: LegId, end: End) {
         if id == LegId::A {
@@ -151,6 +161,10 @@ impl Context {
         };
         if leg.end.is_some() {
             return;
+        }
+        if self.allowed == Some(id) {
+            self.allowed = None;
+            self.timers.remove(&Timer::ReferredAllowance);
         }
         let mut ended = end;
         // plivo-rest.md §15: 1000 before the answer, 4000 after it.

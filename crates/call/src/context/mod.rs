@@ -46,6 +46,8 @@ pub(crate) enum Timer {
     Closed,
     /// The caller has talked as long as its account may.
     Allowance,
+    /// A leg that a transfer made has talked as long as who transferred may.
+    ReferredAllowance,
 }
 
 /// Who took the caller's place when the caller transferred its call: the leg that the caller talked with.
@@ -98,6 +100,8 @@ pub(crate) struct Context {
     pub(crate) asides: Asides,
     /// How long the caller may talk at most.
     pub(crate) allowance: Option<Duration>,
+    /// The leg that [`Timer::ReferredAllowance`] is about.
+    pub(super) allowed: Option<LegId>,
     /// Custom headers of the call, as callbacks show them.
     headers: Vec<(String, String)>,
     pub(crate) outputs: VecDeque<Output>,
@@ -154,6 +158,7 @@ impl Context {
             bridge: Bridge::default(),
             asides: Asides::default(),
             allowance: None,
+            allowed: None,
             headers,
             outputs: VecDeque::new(),
             legs: BTreeMap::new(),

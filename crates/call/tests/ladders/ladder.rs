@@ -148,6 +148,13 @@ impl Ladder {
         self
     }
 
+    /// A leg that a transfer made may talk so long.
+    pub fn allows(&mut self, leg: u16, seconds: u64) -> &mut Self {
+        let (leg, left) = (LegId(leg), Duration::from_secs(seconds));
+        let label = format!("Allowed({}, {seconds} s)", name(leg));
+        self.feed(&label, Input::Allowed { leg, left })
+    }
+
     /// Forgets what was written so far.
     pub fn cut(&mut self) -> &mut Self {
         self.text.clear();

@@ -513,3 +513,37 @@ fn an_application_takes_whom_a_transferor_left_early() {
     );
     call.is_over();
 }
+
+#[test]
+fn the_minutes_of_who_transferred_end_the_call_that_came_of_it() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, "sip:carol@d.example");
+    call.located(3, "carol", 1).answers(2).allows(2, 60);
+    call.reanswers(0, "A to carol").cut();
+    call.at(100.0);
+    call.reads(
+        r#"
+  65.000 < Due
+  65.000 > Hangup(2)
+  65.000 > Close(2)
+  65.000 > Hangup(A)
+  65.000 > Close(A)
+  65.000 < Closed(2)
+  65.000 > Cdr(2, 2230 Platform, Completed, 60 s, 60 billed, 200)
+  65.000 < Closed(A)
+  65.000 > Cdr(A, 2230 Platform, Completed, 61 s, 120 billed, 200)
+  65.000 > Notify(Hangup 2230, http://c/hangup, Completed)
+  65.000 > Over"#,
+    );
+    call.is_over();
+    // The leg ends before; who is left may talk on.
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, "sip:carol@d.example");
+    call.located(3, "carol", 1).answers(2).allows(2, 60);
+    call.reanswers(0, "A to carol");
+    call.at(6.0).refers(2, 91, "sip:dave@d.example");
+    call.located(4, "dave", 1).answers(3);
+    call.reanswers(0, "A to dave").cut();
+    call.at(100.0);
+    call.reads("");
+}

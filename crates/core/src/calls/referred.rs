@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use call::{Cause, Cdr, LegId, LegRecord, Link, LocateFailure, Located, Now, QueryId, Referred};
 use jiff::Timestamp;
@@ -22,6 +23,8 @@ pub(crate) struct Referrals {
     /// The target that was found last, until its leg begins.
     found: Option<Option<Ticket>>,
     legs: BTreeMap<LegId, Option<Ticket>>,
+    /// Whether the caller was ever answered.
+    answered: bool,
 }
 
 impl Referrals {
@@ -67,11 +70,14 @@ impl Referrals {
         self.found = self.asked.remove(&query);
     }
 
-    /// A leg begins, or goes on.
-    pub(crate) fn recorded(&mut self, record: &LegRecord) {
+    /// A leg begins, or goes on; tells how long one that is answered may talk by a limit of who transferred.
+    pub(crate) fn recorded(&mut self, record: &LegRecord) -> Option<Duration> {
         if let Some(ticket) = self.found.take() {
             self.legs.insert(record.leg, ticket);
         }
+        self.answered |= record.leg == LegId::A && record.answered.is_some();
+        record.answered?;
+        self.legs.get(&record.leg)?.as_ref()?.allowance
     }
 
     /// All that came of an answer is known: a target without a leg is counted no more.
@@ -79,10 +85,13 @@ impl Referrals {
         self.found = None;
     }
 
-    /// A leg is over: what it talked is counted like a call of who transferred; `ticket` is that of the call.
+    /// A leg is over: what it talked is counted like a call of who transferred; `ticket` is that of the call. A callee that
+    /// talks although its caller was never answered was handed over while it rang.
     pub(crate) fn ended(&mut self, now: &Now, ticket: Option<&Ticket>, cdr: &Cdr) {
-        if let Some(own) = self.legs.remove(&cdr.leg.leg)
-            && let Some(ticket) = own.as_ref().or(ticket)
+        let own = self.legs.remove(&cdr.leg.leg);
+        let handed_over = !self.answered && cdr.leg.leg != LegId::A;
+        if (own.is_some() || handed_over)
+            && let Some(ticket) = own.as_ref().and_then(Option::as_ref).or(ticket)
         {
             ticket.talked(now, cdr.duration);
         }

@@ -194,7 +194,10 @@ impl Task {
                 }
                 Output::Notify(notice) => self.notify(&notice, waiting),
                 Output::Record(leg) => {
-                    self.referrals.recorded(&leg);
+                    if let Some(left) = self.referrals.recorded(&leg) {
+                        let leg = leg.leg;
+                        waiting.known.push_back(Input::Allowed { leg, left });
+                    }
                     waiting
                         .next
                         .rows

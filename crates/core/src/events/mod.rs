@@ -207,7 +207,13 @@ impl Inner {
             },
             Package::Reg => {
                 let bindings = self.location.bindings(endpoint, now.wall);
-                reg::document(&address, endpoint, number, &bindings, now.wall)
+                let before = match full {
+                    true => None,
+                    false => self.subscriptions.told(id),
+                };
+                self.subscriptions.tell(id, reg::told(&bindings));
+                let before = before.as_deref();
+                reg::document(&address, endpoint, number, &bindings, before, now.wall)
             }
         };
         Some(News {

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use store::Id;
 
 use crate::events::package::Package;
+use crate::events::reg::Told;
 
 /// One subscription, as far as the core goes.
 #[derive(Copy, Clone, PartialEq, Eq, Debug)]
@@ -30,6 +31,8 @@ struct Row {
     watch: Watch,
     /// A change could not be said because the shard's queue was full.
     missed: bool,
+    /// What the watcher was told last; `reg` only.
+    told: Option<Box<[Told]>>,
 }
 
 /// A shard's share of the watchers of one thing.
@@ -81,8 +84,12 @@ impl Subscriptions {
             }
             *held += 1;
         }
-        let missed = false;
-        self.rows.insert(id, Row { watch, missed });
+        let row = Row {
+            watch,
+            missed: false,
+            told: None,
+        };
+        self.rows.insert(id, row);
         let key = (watch.package, watch.endpoint);
         self.watchers
             .entry(key)
@@ -128,6 +135,18 @@ impl Subscriptions {
     pub(super) fn saw(&self, id: SubscriptionId, revision: u64) {
         if let Some(mut row) = self.rows.get_mut(&id) {
             row.watch.seen = revision;
+        }
+    }
+
+    /// Gives the contacts that a watcher was told of last.
+    pub(super) fn told(&self, id: SubscriptionId) -> Option<Box<[Told]>> {
+        self.rows.get(&id)?.told.clone()
+    }
+
+    /// Notes the contacts that a watcher is told of.
+    pub(super) fn tell(&self, id: SubscriptionId, told: Box<[Told]>) {
+        if let Some(mut row) = self.rows.get_mut(&id) {
+            row.told = Some(told);
         }
     }
 

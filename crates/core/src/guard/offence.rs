@@ -13,14 +13,27 @@ pub enum Offence {
     NobodyCalled,
     /// A User-Agent that only scanners have.
     Scanner,
-    /// Bytes that are no SIP message.
+    /// A SIP message that is none by its rules.
     Malformed,
+    /// Octets on a connection that are no SIP at all.
+    Noise,
+    /// The same in a datagram, which anybody can send in the name of any address: it counts only against an address from
+    /// which nobody has proved a password lately.
+    NoiseOfAnybody,
 }
 
 /// A point in the unit of scores.
 pub(super) const POINT: u32 = 1000;
 
 impl Offence {
+    /// Octets that are no SIP, by what carried them.
+    pub fn noise(transport: sip::Transport) -> Self {
+        match transport.is_reliable() {
+            true => Self::Noise,
+            false => Self::NoiseOfAnybody,
+        }
+    }
+
     /// What it adds, in thousandths of a point.
     pub(super) const fn weight(self) -> u32 {
         match self {
@@ -28,7 +41,7 @@ impl Offence {
             Self::NobodyCalled => POINT / 2,
             // Ten phones behind one address that all ask at once are as bad as one wrong password.
             Self::UnansweredChallenge => POINT / 10,
-            Self::Malformed => POINT / 5,
+            Self::Malformed | Self::Noise | Self::NoiseOfAnybody => POINT / 5,
             Self::Scanner => 1000 * POINT,
         }
     }
@@ -42,6 +55,7 @@ impl Offence {
             Self::NobodyCalled => "calls to nobody",
             Self::Scanner => "scanner",
             Self::Malformed => "malformed messages",
+            Self::Noise | Self::NoiseOfAnybody => "octets that are no SIP",
         }
     }
 }

@@ -88,6 +88,9 @@ impl Score {
         if self.is_silenced(now) {
             return None;
         }
+        if offence == Offence::NoiseOfAnybody && !self.users.is_empty() {
+            return None;
+        }
         self.level = self.level.saturating_add(offence.weight());
         if offence == Offence::WrongCredentials {
             // It answered its challenge.

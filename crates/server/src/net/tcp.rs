@@ -167,6 +167,7 @@ async fn read<S: AsyncRead>(
                 }
                 Err(error) => {
                     let Some(head) = error.head() else {
+                        streams.core.noise(flow);
                         return Closing::Desynchronised;
                     };
                     // The stack answers what can be answered (RFC 3261 §18.3: 400).

@@ -596,6 +596,11 @@ pub enum Event {
         /// What happened.
         event: SubscriptionEvent,
     },
+    /// What came is no message of SIP, and gets no answer.
+    Noise {
+        /// The flow it came on.
+        flow: Flow,
+    },
     /// The stack refused something by itself; for logs and counters.
     Rejected {
         /// The flow it came on.

@@ -42,11 +42,13 @@ impl Stack {
         match Message::parse(bytes.clone(), framing) {
             Ok(Message::Request(request)) => self.request(now, flow, bytes, request),
             Ok(Message::Response(response)) => self.response(now, flow, bytes, response),
-            Err(error) => {
-                if let Some(request) = error.partial {
-                    self.wire.reject(flow, &request, error.status, error.why);
-                }
-            }
+            Err(error) => match error.partial {
+                Some(request) => self.wire.reject(flow, &request, error.status, error.why),
+                None => self
+                    .wire
+                    .outputs
+                    .push_back(Output::Event(Event::Noise { flow })),
+            },
         }
     }
 

@@ -474,6 +474,7 @@ fn told(event: &Event) -> String {
             Some(replaced) => format!("Request {} for {replaced:?}", request.method),
             None => format!("Request {}", request.method),
         },
+        Event::Noise { .. } => "Noise".into(),
         Event::Rejected { status, why, .. } => format!("Rejected {} {why}", status.0).trim().into(),
         Event::NoRoom { .. } => "NoRoom".into(),
         Event::Pong { mark, .. } => format!("Pong {:?}", mark.0),
