@@ -16,6 +16,7 @@ from harness.dns import Dns
 from harness.phone import free_port
 from harness.server import Server
 from harness.sipp import Sipp
+from registrar.test_registration_events import stream
 
 NUMBER = "15550123"
 
@@ -288,6 +289,27 @@ def test_health_is_asked_and_shown_and_a_dead_trunk_is_passed_over(server):
         assert not dying.came("INVITE") and len(spare.came("INVITE")) == 1
         dying.options = 200
         wait.until(lambda: shown(server, one)["status"] == "up", "the trunk to be up again", 30)
+
+
+def test_the_accounts_url_and_its_stream_hear_of_a_trunk_that_goes_and_comes(server, customer):
+    policy = {"registration_url": customer.url("/events")}
+    assert server.plivo("POST", "/Policy/", json=policy).status_code == 202
+    auth = (server.api["auth_id"], server.api["auth_token"])
+    url = f"{server.base_url}/v1/Account/{auth[0]}/Registration/Event/"
+    with Carrier() as carrier, stream(url, auth=auth) as heard:
+        made = trunk(server, "carrier", [carrier.host], options_interval=5)
+        wait.until(lambda: shown(server, made)["status"] == "up", "the trunk to be up")
+        assert heard.empty()
+        carrier.options = 503
+        name, event = heard.get(timeout=30)
+        assert (name, event["event"], event["trunk_id"], event["name"]) == ("trunk_down", "trunk_down", made, "carrier")
+        assert "503" in event["reason"]
+        carrier.options = 200
+        name, event = heard.get(timeout=30)
+        assert (name, event["trunk_id"], "reason" in event) == ("trunk_up", made, False)
+        told = wait.until(lambda: len(came := customer.received("/events")) == 2 and came, "both callbacks")
+    assert [(e["Event"], e["TrunkEvent"], e["TrunkID"]) for e in told] == [("Trunk", "trunk_down", made), ("Trunk", "trunk_up", made)]
+    assert list(told[0]) == sorted(told[0]) and "503" in told[0]["Reason"] and "Reason" not in told[1]
 
 
 # --- registration ---

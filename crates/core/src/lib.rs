@@ -41,13 +41,13 @@ pub use handles::{Closed, Dial, Dialer, MediaHandle, Signalling};
 pub use messages::{MessageFacts, Messages};
 pub use overload::{Gate, Load};
 pub use registrar::{
-    Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
+    AccountEvent, Answer, EventKind, Events, LiveBinding, Location, Registrar, RegistrationEvent,
     RegistrationPolicy, Short, Shortcut, binding_id,
 };
 pub use requests::Requests;
 pub use settings::{Egress, Redirects, Settings};
 pub use start::Core;
-pub use trunks::{Health, Registration, TrunkState, TrunkStates};
+pub use trunks::{Health, Registration, TrunkEvent, TrunkEventKind, TrunkState, TrunkStates};
 pub use uas::{Decision, Uas};
 
 pub use store::Limit;

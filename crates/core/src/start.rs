@@ -208,6 +208,7 @@ impl Core {
             reach: trunks.reach.clone(),
             requests: requests.clone(),
             clock: clock.clone(),
+            events: events.clone(),
             shards,
         };
         tasks.spawn(keeper.run(stop.clone()));

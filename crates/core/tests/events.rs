@@ -5,7 +5,7 @@ mod world;
 use std::time::Duration;
 
 use offhook_core::{
-    ApplicationChange, EndpointView, Key, NewAccount, PolicyChange, PolicyOf, RegistrationEvent,
+    AccountEvent, ApplicationChange, EndpointView, Key, NewAccount, PolicyChange, PolicyOf,
 };
 use sip::{FlowId, Name, Request};
 use tokio::sync::broadcast::Receiver;
@@ -124,11 +124,14 @@ async fn a_customers_url_hears_of_an_endpoint_in_order() {
     assert!(customer.requests.try_recv().is_err());
 }
 
-async fn next(stream: &mut Receiver<std::sync::Arc<RegistrationEvent>>) -> (String, String) {
+async fn next(stream: &mut Receiver<std::sync::Arc<AccountEvent>>) -> (String, String) {
     let next = tokio::time::timeout(Duration::from_secs(10), stream.recv());
     let event = next.await.expect("in time").expect("an event");
-    let reason = event.reason.map_or("", |cause| cause.name());
-    (event.kind.name().to_owned(), reason.to_owned())
+    let reason = match &*event {
+        AccountEvent::Registration(event) => event.reason.map_or("", |cause| cause.name()),
+        AccountEvent::Trunk(event) => event.reason.as_deref().unwrap_or_default(),
+    };
+    (event.name().to_owned(), reason.to_owned())
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
-use offhook_core::{Clock, EventKind, LiveBinding, RegistrationEvent};
+use offhook_core::{AccountEvent, Clock, EventKind, LiveBinding};
 use sip::{Command, Flow, Ping};
 use world::{PASSWORD, World, register, settings, udp, websocket};
 
@@ -29,12 +29,13 @@ async fn bind(world: &mut World, serial: u32, contact: &str, flow: Flow) {
 
 /// What is told next of the phone at this port.
 async fn told_of(
-    told: &mut tokio::sync::broadcast::Receiver<Arc<RegistrationEvent>>,
+    told: &mut tokio::sync::broadcast::Receiver<Arc<AccountEvent>>,
     port: u16,
 ) -> EventKind {
     loop {
-        let event = told.recv().await.expect("an event");
-        if event.source.port() == port {
+        if let AccountEvent::Registration(event) = &*told.recv().await.expect("an event")
+            && event.source.port() == port
+        {
             return event.kind;
         }
     }

@@ -9,6 +9,7 @@ use store::Flavor;
 
 use crate::MessageFacts;
 use crate::registrar::RegistrationEvent;
+use crate::trunks::TrunkEvent;
 
 /// A vendor's way of telling a customer about a call and of reading the answer.
 pub trait Dialect: Send + Sync {
@@ -22,6 +23,9 @@ pub trait Dialect: Send + Sync {
 
     /// Spells what a customer's URL is told of a registration.
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload;
+
+    /// Spells what a customer's URL is told of a trunk.
+    fn trunk(&self, account: &AccountFacts, event: &TrunkEvent) -> Payload;
 
     /// Spells what a customer's message URL is told of a message.
     fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload;

@@ -142,6 +142,20 @@ impl Directory {
         })
     }
 
+    /// Whom to tell of an account's trunks: the URL of the account's own policy.
+    pub(crate) fn trunk_link(&self, account: Id) -> Option<RegistrationLink> {
+        let policies = &self.0.policies;
+        let policy = policies
+            .chain(account, None, None)
+            .find(|policy| policy.registration_url.is_some())?;
+        Some(RegistrationLink {
+            url: policy.registration_url.clone()?,
+            method: policy.registration_method.unwrap_or_default(),
+            refreshed: false,
+            application: None,
+        })
+    }
+
     /// What holds for challenges under a host name, whoever is asked: all that may differ before a password is proved.
     pub(crate) fn challenge_policy(&self, host: &Host) -> ChallengePolicy {
         let domain = host.domain.and_then(|id| self.domain_by_id(id));

@@ -18,6 +18,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::diagnosis::{Attempt, Cause};
 use crate::directory::Subscriber;
+use crate::trunks::TrunkEvent;
 use crate::{Clock, Directory, Error};
 
 /// Happenings that wait to be told, at most about 1 kB each; more are counted and left out.
@@ -95,8 +96,36 @@ pub struct RegistrationEvent {
     pub reason: Option<Cause>,
 }
 
-/// What the signalling threads saw.
+/// What an account's streams show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountEvent {
+    /// Something happened to a registration.
+    Registration(RegistrationEvent),
+    /// Something happened to a trunk.
+    Trunk(TrunkEvent),
+}
+
+impl AccountEvent {
+    /// Its name for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Registration(event) => event.kind.name(),
+            Self::Trunk(event) => event.kind.name(),
+        }
+    }
+
+    fn account(&self) -> Id {
+        match self {
+            Self::Registration(event) => event.account,
+            Self::Trunk(event) => event.account,
+        }
+    }
+}
+
+/// What the signalling threads saw, and who keeps trunks.
 pub(crate) enum Happening {
+    /// Something happened to a trunk.
+    Trunk(Box<TrunkEvent>),
     /// Something happened to a binding.
     Binding {
         kind: EventKind,
@@ -117,7 +146,7 @@ struct Inner {
     clock: Clock,
     queue: mpsc::Sender<Happening>,
     left_out: AtomicU64,
-    streams: DashMap<Id, broadcast::Sender<Arc<RegistrationEvent>>>,
+    streams: DashMap<Id, broadcast::Sender<Arc<AccountEvent>>>,
     closed: AtomicBool,
     /// Endpoints that the explainer remembers: it wants to hear that they got in.
     remembered: DashMap<Id, ()>,
@@ -195,6 +224,11 @@ impl Events {
         self.send(Happening::Attempt(Box::new(attempt)));
     }
 
+    /// Tells of a trunk.
+    pub(crate) fn trunk(&self, event: TrunkEvent) {
+        self.send(Happening::Trunk(Box::new(event)));
+    }
+
     /// Notes that an endpoint proved its password with a nonce that is no longer good. Once or twice is how refreshes go;
     /// a phone that goes on like that never takes a new one.
     pub(crate) fn stale(&self, at: Timestamp, request: &Request, flow: Flow, who: &Subscriber) {
@@ -218,10 +252,7 @@ impl Events {
     }
 
     /// The events of an account from now on. A receiver that falls behind by more than 256 is told how many it missed.
-    pub fn subscribe(
-        &self,
-        account: Id,
-    ) -> Result<broadcast::Receiver<Arc<RegistrationEvent>>, Error> {
+    pub fn subscribe(&self, account: Id) -> Result<broadcast::Receiver<Arc<AccountEvent>>, Error> {
         if self.0.closed.load(Ordering::Acquire) {
             return Err(Error::busy());
         }
@@ -242,14 +273,14 @@ impl Events {
     }
 
     /// Shows an event to the account's streams.
-    pub(crate) fn show(&self, event: &Arc<RegistrationEvent>) {
-        let streams = &self.0.streams;
-        let is_watched = match streams.get(&event.account) {
-            Some(stream) => stream.send(Arc::clone(event)).is_ok(),
+    pub(crate) fn show(&self, event: AccountEvent) {
+        let (streams, account) = (&self.0.streams, event.account());
+        let is_watched = match streams.get(&account) {
+            Some(stream) => stream.send(Arc::new(event)).is_ok(),
             None => return,
         };
         if !is_watched {
-            streams.remove_if(&event.account, |_, stream| stream.receiver_count() == 0);
+            streams.remove_if(&account, |_, stream| stream.receiver_count() == 0);
         }
     }
 

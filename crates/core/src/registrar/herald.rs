@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use store::{CallbackRow, Id, Store, Transport};
+use store::{CallbackRow, Flavor, Id, Store, Transport};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -16,7 +16,8 @@ use crate::calls::callback::{self, Outbox};
 use crate::diagnosis::{Attempt, Attempts, Cause, Who};
 use crate::directory::Subscriber;
 use crate::registrar::binding_id;
-use crate::registrar::events::{EventKind, Events, Happening, RegistrationEvent};
+use crate::registrar::events::{AccountEvent, EventKind, Events, Happening, RegistrationEvent};
+use crate::trunks::TrunkEvent;
 use crate::{Calls, Directory};
 
 /// Happenings that are told in one go.
@@ -33,6 +34,8 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The upper half of the UUIDs under which the outbox keeps what is about one endpoint in order. Those of calls are random
 /// and carry a version there; this is none.
 const ORDER: u64 = 0x656e_6470_6f69_6e74;
+/// The same for trunks.
+const TRUNK_ORDER: u64 = 0x7472_756e_6b00_0000;
 
 /// The task's state.
 pub(crate) struct Herald {
@@ -83,6 +86,7 @@ impl Herald {
             for happening in batch.drain(..) {
                 match happening {
                     Happening::Attempt(attempt) => self.attempt(*attempt, &mut rows).await,
+                    Happening::Trunk(event) => self.trunk(*event, &mut rows),
                     Happening::Binding {
                         kind,
                         at,
@@ -228,8 +232,7 @@ impl Herald {
 
     /// Shows an event to streams and makes the callback about it.
     fn tell(&self, event: RegistrationEvent, subscriber: &Subscriber, rows: &mut Vec<CallbackRow>) {
-        let event = Arc::new(event);
-        self.events.show(&event);
+        self.events.show(AccountEvent::Registration(event.clone()));
         let Some(link) = self.directory.registration_link(subscriber) else {
             return;
         };
@@ -251,6 +254,30 @@ impl Herald {
             url: link.url,
             method: link.method,
             body: callback::body(payload),
+            attempts: 0,
+            next_at: event.at,
+            created: event.at,
+        });
+    }
+
+    /// Shows what happened to a trunk, and makes the callback about it: the account's own policy names the URL.
+    fn trunk(&self, event: TrunkEvent, rows: &mut Vec<CallbackRow>) {
+        self.events.show(AccountEvent::Trunk(event.clone()));
+        let (Some(link), Some(account)) = (
+            self.directory.trunk_link(event.account),
+            self.directory.account(event.account),
+        ) else {
+            return;
+        };
+        let facts = self.calls.facts(&account, None, Flavor::Plivo);
+        rows.push(CallbackRow {
+            id: 0,
+            account: account.id,
+            call: Some(Uuid::from_u64_pair(TRUNK_ORDER, event.trunk.unsigned_abs())),
+            flavor: facts.flavor,
+            url: link.url,
+            method: link.method,
+            body: callback::body(facts.dialect.trunk(&facts.account, &event)),
             attempts: 0,
             next_at: event.at,
             created: event.at,

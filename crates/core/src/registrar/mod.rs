@@ -25,7 +25,7 @@ mod waiting;
 
 pub(crate) use authentication::Authenticator;
 pub use deregistration::{LiveBinding, binding_id};
-pub use events::{EventKind, Events, RegistrationEvent};
+pub use events::{AccountEvent, EventKind, Events, RegistrationEvent};
 pub(crate) use herald::Herald;
 pub(crate) use location::transport_of;
 pub use location::{Location, Reach};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use rand::Rng;
 use sip::{Header, Method, Name, Outcome, Question, Text};
 use store::{Id, Trunk};
@@ -14,6 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::registrar::Events;
+use crate::trunks::event::{TrunkEvent, TrunkEventKind};
 use crate::trunks::reach::{Reach, TrunkPlace};
 use crate::trunks::registration::{Next, Registering, retry_after};
 use crate::trunks::state::{Health, Registration, TrunkStates};
@@ -40,6 +43,7 @@ pub(crate) struct Keeper {
     pub(crate) reach: Reach,
     pub(crate) requests: Requests,
     pub(crate) clock: Clock,
+    pub(crate) events: Events,
     /// How many shards there are: each trunk has one.
     pub(crate) shards: u8,
 }
@@ -342,6 +346,7 @@ impl Keeper {
         });
         if before.health == Health::Down {
             tracing::info!(trunk = trunk.public_id, "a trunk is up again");
+            self.tell(trunk, TrunkEventKind::Up, now, None);
         }
     }
 
@@ -357,7 +362,20 @@ impl Keeper {
         });
         if misses == MISSES && before.health != Health::Down {
             tracing::warn!(trunk = trunk.public_id, why, "a trunk is down");
+            self.tell(trunk, TrunkEventKind::Down, now, Some(why));
         }
+    }
+
+    fn tell(&self, trunk: &Trunk, kind: TrunkEventKind, at: Timestamp, reason: Option<String>) {
+        self.events.trunk(TrunkEvent {
+            kind,
+            at,
+            account: trunk.account,
+            trunk: trunk.id,
+            public_id: trunk.public_id.clone(),
+            name: trunk.name.clone(),
+            reason,
+        });
     }
 
     /// Remembers which places answer, for calls.

@@ -1,10 +1,11 @@
 //! Trunks at work: which of them takes a number (`route`) and how that is written (`e164`), where they are reached (`reach`,
 //! `dns`, `cooldown`), registering with them and asking whether they are alive (`keep`, `registration`), what is known of
-//! each (`state`), and which addresses are theirs (`peers`).
+//! each (`state`), what happens to it (`event`), and which addresses are theirs (`peers`).
 
 pub(crate) mod cooldown;
 mod dns;
 pub(crate) mod e164;
+mod event;
 pub(crate) mod keep;
 mod peers;
 pub(crate) mod reach;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use crate::{Dialer, Settings};
 
 pub use dns::Dns;
+pub use event::{TrunkEvent, TrunkEventKind};
 
 pub(crate) use peers::TrunkPeers;
 pub(crate) use reach::Reach;

@@ -11,7 +11,7 @@ use call::{About, Document, Now, Occasion};
 use offhook_core::{
     AccountFacts, Answer, Clock, Core, Decision, DeliveryProfile, Dialect, Dialects, DocumentError,
     EndpointView, Flavor, MediaHandle, MessageFacts, NewAccount, NewApplication, NewEndpoint,
-    Payload, Permissions, RegistrationEvent, Ring, Settings, Signalling,
+    Payload, Permissions, RegistrationEvent, Ring, Settings, Signalling, TrunkEvent,
 };
 use rand_chacha::ChaCha12Rng;
 use sip::digest::{self, Answerer, Challenge};
@@ -383,6 +383,21 @@ impl Dialect for Words {
             fields
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .to_vec(),
+        )
+    }
+
+    fn trunk(&self, account: &AccountFacts, event: &TrunkEvent) -> Payload {
+        let reason = event.reason.clone().unwrap_or_default();
+        let fields = [
+            ("Event", event.kind.name()),
+            ("Trunk", &event.name),
+            ("Reason", &reason),
+            ("Auth", &account.auth_id),
+        ];
+        Payload::Form(
+            fields
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
         )
     }
 

@@ -2,7 +2,7 @@
 
 use call::{About, CallStatus, Cause, DialAction, Direction, Occasion};
 use jiff::Timestamp;
-use offhook_core::{AccountFacts, MessageFacts, RegistrationEvent};
+use offhook_core::{AccountFacts, MessageFacts, RegistrationEvent, TrunkEvent};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -138,6 +138,14 @@ pub(crate) fn event(account: &AccountFacts, about: &About, occasion: &Occasion) 
 pub(crate) fn registration(account: &AccountFacts, event: &RegistrationEvent) -> Value {
     let mut object = crate::extension::event::object(event, Spelling::Camel);
     put(&mut object, "eventType", "registration");
+    put(&mut object, "userId", &account.bandwidth_user);
+    Value::Object(object)
+}
+
+/// What happened to a trunk: an event of ours.
+pub(crate) fn trunk(account: &AccountFacts, event: &TrunkEvent) -> Value {
+    let mut object = crate::extension::event::of_trunk(event, Spelling::Camel);
+    put(&mut object, "eventType", "trunk");
     put(&mut object, "userId", &account.bandwidth_user);
     Value::Object(object)
 }

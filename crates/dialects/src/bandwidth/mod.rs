@@ -23,7 +23,7 @@ use axum::Router;
 use http::Method;
 use offhook_core::{
     AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
-    RegistrationEvent,
+    RegistrationEvent, TrunkEvent,
 };
 
 use crate::http::{Route, join, normalized};
@@ -249,6 +249,10 @@ impl Dialect for Bandwidth {
 
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
         Payload::Json(callback::registration(account, event))
+    }
+
+    fn trunk(&self, account: &AccountFacts, event: &TrunkEvent) -> Payload {
+        Payload::Json(callback::trunk(account, event))
     }
 
     fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {

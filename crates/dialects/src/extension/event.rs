@@ -1,4 +1,4 @@
-//! Events of registrations: as an object, and as a stream of them (server-sent events, WHATWG HTML §9.2).
+//! Events of registrations and trunks: as an object, and as a stream of them (server-sent events, WHATWG HTML §9.2).
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use http::{HeaderValue, header};
-use offhook_core::{Core, Error, Id, RegistrationEvent};
+use offhook_core::{AccountEvent, Core, Error, Id, RegistrationEvent, TrunkEvent};
 use serde_json::{Map, Value};
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
@@ -51,6 +51,19 @@ pub(crate) fn object(event: &RegistrationEvent, spelling: Spelling) -> Map<Strin
     object.done()
 }
 
+/// Shows what happened to a trunk.
+pub(crate) fn of_trunk(event: &TrunkEvent, spelling: Spelling) -> Map<String, Value> {
+    let mut object = Object::new(spelling);
+    object.put(("event", "event"), event.kind.name());
+    object.put(("time", "time"), spelling.time(event.at));
+    object.put(("trunk_id", "trunkId"), event.public_id.clone());
+    object.put(("name", "name"), event.name.clone());
+    if let Some(reason) = &event.reason {
+        object.put(("reason", "reason"), reason.clone());
+    }
+    object.done()
+}
+
 /// Answers with the account's events from now on. A reader that falls behind hears `lagged` with how many it missed.
 pub(crate) fn stream(core: &Core, account: Id, spelling: Spelling) -> Result<Response, Error> {
     let receiver = core.events.subscribe(account)?;
@@ -72,14 +85,15 @@ pub(crate) fn stream(core: &Core, account: Id, spelling: Spelling) -> Result<Res
     Ok(response)
 }
 
-async fn next(
-    receiver: &mut Receiver<Arc<RegistrationEvent>>,
-    spelling: Spelling,
-) -> Option<Event> {
+async fn next(receiver: &mut Receiver<Arc<AccountEvent>>, spelling: Spelling) -> Option<Event> {
     match receiver.recv().await {
         Ok(event) => {
-            let data = Value::Object(object(&event, spelling)).to_string();
-            Some(Event::default().event(event.kind.name()).data(data))
+            let object = match &*event {
+                AccountEvent::Registration(event) => object(event, spelling),
+                AccountEvent::Trunk(event) => of_trunk(event, spelling),
+            };
+            let data = Value::Object(object).to_string();
+            Some(Event::default().event(event.name()).data(data))
         }
         Err(RecvError::Lagged(missed)) => {
             let data = serde_json::json!({ "missed": missed }).to_string();

@@ -25,11 +25,11 @@ use axum::response::{IntoResponse, Response};
 use http::{Method, StatusCode};
 use offhook_core::{
     AccountFacts, Core, DeliveryProfile, Dialect, DocumentError, MessageFacts, Payload,
-    RegistrationEvent,
+    RegistrationEvent, TrunkEvent,
 };
 
 use crate::http::{Route, join, normalized};
-use crate::voice::parameter::registration_event;
+use crate::voice::parameter::{registration_event, trunk_event};
 
 pub(crate) use error::not_found;
 
@@ -232,6 +232,10 @@ impl Dialect for Plivo {
 
     fn registration(&self, account: &AccountFacts, event: &RegistrationEvent) -> Payload {
         Payload::Form(registration_event(account, event))
+    }
+
+    fn trunk(&self, account: &AccountFacts, event: &TrunkEvent) -> Payload {
+        Payload::Form(trunk_event(account, event))
     }
 
     fn message(&self, account: &AccountFacts, message: &MessageFacts) -> Payload {

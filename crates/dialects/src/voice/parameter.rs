@@ -2,7 +2,7 @@
 
 use call::{About, CallStatus, Cdr, DialAction, DialStatus, DialSummary, Direction, HangupSource};
 use jiff::Timestamp;
-use offhook_core::{AccountFacts, RegistrationEvent};
+use offhook_core::{AccountFacts, RegistrationEvent, TrunkEvent};
 
 /// Form fields: name, value.
 pub(crate) type Parameters = Vec<(String, String)>;
@@ -39,6 +39,24 @@ pub(crate) fn registration_event(account: &AccountFacts, event: &RegistrationEve
     }
     if let Some(reason) = event.reason {
         put(to, "Reason", reason.name());
+    }
+    parameters.sort();
+    parameters
+}
+
+/// What happened to a trunk, sorted like the rest.
+pub(crate) fn trunk_event(account: &AccountFacts, event: &TrunkEvent) -> Parameters {
+    let mut parameters = Parameters::new();
+    let to = &mut parameters;
+    put(to, "Event", "Trunk");
+    put(to, "TrunkEvent", event.kind.name());
+    put(to, "AuthID", &account.auth_id);
+    put(to, "ParentAuthID", &account.main_auth_id);
+    put(to, "TrunkID", &event.public_id);
+    put(to, "TrunkName", &event.name);
+    put(to, "Timestamp", microseconds(event.at));
+    if let Some(reason) = &event.reason {
+        put(to, "Reason", reason);
     }
     parameters.sort();
     parameters
