@@ -9,7 +9,7 @@ use super::frame::{self, Next};
 use super::segment::{self, Directory, Listed};
 use crate::binding::table::Table;
 
-/// Octets that are read in a step.
+/// Octets that are read in a step, or as many as are looked through.
 const READ: u64 = 1 << 20;
 
 /// A segment on its way out.
@@ -42,7 +42,7 @@ impl Cleaning {
         })
     }
 
-    /// Reads, or looks through this many octets and copies what is live; `decided` is the last change so far.
+    /// Reads this many octets, or looks through them and copies what is live; `decided` is the last change so far.
     pub(super) fn step(
         &mut self,
         octets: usize,
@@ -51,8 +51,9 @@ impl Cleaning {
         decided: impl FnOnce() -> u64,
     ) -> io::Result<()> {
         if !self.is_read {
-            let mut part = (&self.file).take(READ);
-            self.is_read = part.read_to_end(&mut self.bytes)? == 0;
+            let most = READ.max(octets as u64);
+            let mut part = (&self.file).take(most);
+            self.is_read = (part.read_to_end(&mut self.bytes)? as u64) < most;
             if self.is_read && !self.segment.has_records(&self.bytes)? {
                 self.bytes.clear();
             }

@@ -16,8 +16,8 @@ use crate::error::Error;
 
 /// Dead octets that are left lying, beside as many as live ones.
 const TOLERATED: u64 = 64 << 20;
-/// Octets of an old segment that are looked through between two batches, or twice what the batch wrote: the cleaning has
-/// to be faster than the writing.
+/// Octets of an old segment that are looked through between two batches, or four times what the batch wrote: the cleaning,
+/// which reads them first, has to be faster than the writing.
 const STEP: usize = 256 << 10;
 
 /// A batch of more changes than this had company: the next one waits for some.
@@ -202,7 +202,7 @@ impl Writer {
                 committed = committed.max(self.batch.to);
             }
             let is_written = outcome.is_ok();
-            let octets = STEP.max(2 * self.batch.bytes.len());
+            let octets = STEP.max(4 * self.batch.bytes.len());
             self.tell(outcome);
             let Some(disk) = &mut self.disk else {
                 continue;
