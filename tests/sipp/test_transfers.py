@@ -75,12 +75,12 @@ def reinvited(dialog, port):
 
 def hear_each_other(one, to_one, two, to_two):
     """Two sockets, and the ports at which the server takes what they send."""
-    one.send(to_one, b"1")
-    two.send(to_two, b"2")
-
     def heard(socket, mark):
         def came():
-            packet = socket.receive(0.2)
+            # The first packets may overtake the answer to a re-INVITE.
+            one.send(to_one, b"1")
+            two.send(to_two, b"2")
+            packet = socket.receive(0.05)
             return packet and packet[:1] == mark
         wait.until(came, f"RTP {mark}", step=0)
     heard(two, b"1")
@@ -135,6 +135,24 @@ def test_a_transferor_may_leave_before_the_end(phone, who, when):
     assert by.bye() == 200
     if when == "before it rings":
         third = carol.incoming()
+    left.agent.silent(0.3, lambda m: m.method == "BYE")
+    third.answer()
+    reinvited(left, 40010)
+    assert left.bye() == 200
+    third.hears_bye()
+
+
+@pytest.mark.parametrize("who", ["callee", "caller"])
+def test_a_transferor_may_hang_up_without_waiting_for_the_answer(phone, who):
+    """REFER and BYE in one breath: the REFER is accepted, and who is left gets the target."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    by, left = (rings, call) if who == "callee" else (call, rings)
+    number = by.request("REFER", extra=f"Refer-To: <sip:{carol.user}@{carol.domain}>\n")
+    goodbye = by.request("BYE")
+    assert by.agent.final(by.call_id, number).status == 202
+    assert by.agent.final(by.call_id, goodbye).status == 200
+    third = carol.incoming()
     left.agent.silent(0.3, lambda m: m.method == "BYE")
     third.answer()
     reinvited(left, 40010)
@@ -365,6 +383,155 @@ def test_a_transferor_may_leave_both_calls_at_once(phone):
     reinvited(carols, 40006)
     assert rings.bye() == 200
     carols.hears_bye()
+
+
+def ringing(caller, callee, port):
+    """A call that still rings: both sides; the caller's names the dialog."""
+    call = caller.invite(callee.user, body=sdp(port))
+    rings = callee.incoming()
+    rings.ring()
+    call.remote = call.hears(180).get("to")
+    return call, rings
+
+
+@pytest.mark.parametrize("who", ["caller", "callee"])
+def test_an_attended_transfer_to_a_phone_that_still_rings(phone, shared_server, who):
+    """alice talks with bob, calls carol and lets bob have her before she has answered."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as b, Rtp() as c, Rtp() as spare:
+        if who == "caller":
+            mine, bobs, _, to_bob = call_to(alice, bob, spare, b)
+        else:
+            bobs, mine, to_bob, _ = call_to(bob, alice, b, spare)
+        other, carols = ringing(alice, carol, spare.port)
+        assert refer(mine, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+        assert other.refused().status == 487
+        assert progress(mine, 2) == [(100, ACTIVE), (180, ACTIVE)]
+        carol.silent(0.3, lambda m: m.method in ("CANCEL", "BYE"))
+        carols.answer(sdp(c.port))
+        assert progress(mine) == [(200, OVER)]
+        mine.hears_bye()
+        assert "a=sendrecv" in reinvited(bobs, b.port).body
+        reinvited(carols, c.port)
+        hear_each_other(b, to_bob, c, carols.invite.audio_port)
+        assert carols.bye() == 200
+        bobs.hears_bye()
+    rows = wait.until(lambda: len(r := records(shared_server, alice.user, bob.user, carol.user)) == 4 and r, "four records")
+    assert sorted(r["hangup_cause_code"] for r in rows)[0] == 1000
+
+
+@pytest.mark.parametrize("why", [486, 603])
+def test_a_phone_that_still_rings_and_refuses_leaves_the_call_as_it_was(phone, why):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    with Rtp() as a, Rtp() as b:
+        call, rings, ok = up(alice, bob, a.port, b.port)
+        other, carols = ringing(bob, carol, 40010)
+        assert refer(rings, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+        assert other.refused().status == 487
+        carols.refuse(why)
+        assert progress(rings)[-1] == (why, OVER)
+        hear_each_other(a, ok.audio_port, b, rings.invite.audio_port)
+        assert call.bye() == 200
+        rings.hears_bye()
+
+
+def test_a_transferor_may_leave_both_calls_while_the_one_rings(phone):
+    """CANCEL and BYE right behind the REFER, as phones send them."""
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    other, carols = ringing(bob, carol, 40010)
+    assert refer(rings, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    other.cancel()
+    assert rings.bye() == 200
+    assert other.refused().status == 487
+    carol.silent(0.3, lambda m: m.method in ("CANCEL", "BYE"))
+    carols.answer(sdp(40020))
+    reinvited(call, 40000)
+    reinvited(carols, 40020)
+    assert call.bye() == 200
+    carols.hears_bye()
+
+
+def test_who_is_transferred_to_a_ringing_phone_may_leave(phone):
+    alice, bob, carol = phone("alice"), phone("bob"), phone("carol")
+    call, rings, _ = up(alice, bob)
+    other, carols = ringing(bob, carol, 40010)
+    assert refer(rings, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    assert other.refused().status == 487
+    assert call.bye() == 200
+    carols.cancelled()
+    rings.hears_bye()
+
+
+def across(alice, bob, carol):
+    """bob and carol talk across two calls, because alice has transferred the one to the other."""
+    call, bobs, _ = up(alice, bob, 40000, 40002)
+    other, carols, _ = up(alice, carol, 40004, 40006)
+    assert refer(call, attended(f"sip:{carol.user}@{carol.domain}", other)).status == 202
+    assert progress(call)[-1] == (200, OVER)
+    call.hears_bye()
+    other.hears_bye()
+    reinvited(bobs, 40002)
+    reinvited(carols, 40006)
+    return bobs, carols
+
+
+@pytest.mark.parametrize("who", ["the first", "the second"])
+def test_who_talks_across_two_calls_transfers_once_more(phone, shared_server, who):
+    alice, bob, carol, dave = phone("alice"), phone("bob"), phone("carol"), phone("dave")
+    with Rtp() as left_rtp, Rtp() as d:
+        bobs, carols = across(alice, bob, carol)
+        by, left = (bobs, carols) if who == "the first" else (carols, bobs)
+        # One that fails first.
+        assert refer(by, dave.user).status == 202
+        dave.incoming().refuse(486)
+        assert progress(by) == [(100, ACTIVE), (486, OVER)]
+        assert refer(by, "sip:mallory@elsewhere.example").status == 202
+        assert progress(by)[-1] == (403, OVER)
+        asked = f"Referred-By: <sip:{by.agent.user}@{by.agent.domain}>\n"
+        assert refer(by, dave.user, asked).status == 202
+        third = dave.incoming()
+        assert third.invite.get("referred-by") == f"<sip:{by.agent.user}@{by.agent.domain}>"
+        assert refer(by, alice.user).status == 491
+        third.ring()
+        third.answer(sdp(d.port))
+        assert progress(by)[-1] == (200, OVER)
+        by.hears_bye()
+        again = reinvited(left, left_rtp.port)
+        hear_each_other(left_rtp, again.audio_port, d, third.invite.audio_port)
+        # Holding still works.
+        number = third.request("INVITE", sdp(d.port, direction="sendonly", version=3))
+        held = left.asks("INVITE")
+        assert "a=sendonly" in held.body
+        left.reply(held, 200, sdp(left_rtp.port, direction="recvonly", version=3))
+        assert "a=recvonly" in dave.final(third.call_id, number).body
+        third.request("ACK", cseq=number[0])
+        left.asks("ACK")
+        assert left.bye() == 200
+        third.hears_bye()
+
+
+@pytest.mark.parametrize("named", ["the dialog of the new call", "the dialog of the old call"])
+@pytest.mark.parametrize("who", ["the first", "the second"])
+def test_who_talks_across_two_calls_transfers_attended_once_more(phone, who, named):
+    alice, bob, carol, dave = phone("alice"), phone("bob"), phone("carol"), phone("dave")
+    with Rtp() as d, Rtp() as left_rtp:
+        bobs, carols = across(alice, bob, carol)
+        by, left = (bobs, carols) if who == "the first" else (carols, bobs)
+        third, daves, _ = up(by.agent, dave, 40020, d.port)
+        asks, other = (by, third) if named == "the dialog of the new call" else (third, by)
+        assert refer(asks, attended(f"sip:{dave.user}@{dave.domain}", other)).status == 202
+        assert progress(asks)[-1] == (200, OVER)
+        asks.hears_bye()
+        other.hears_bye()
+        # Who is left by the call that was asked is offered first.
+        both = [(left, left_rtp), (daves, d)]
+        if asks is third:
+            both.reverse()
+        ports = {rtp: reinvited(side, rtp.port).audio_port for side, rtp in both}
+        hear_each_other(left_rtp, ports[left_rtp], d, ports[d])
+        assert daves.bye() == 200
+        left.hears_bye()
 
 
 def test_a_dialog_of_nobody_or_of_another_account_replaces_nothing(phone, shared_server):

@@ -15,6 +15,7 @@ use crate::command::Command;
 use crate::context::{Context, Heard, Timer};
 use crate::leg::{CallNumber, End, EndpointId, LegId, LegRecord, Wire};
 use crate::script::Reading;
+use crate::transfer::Transferor;
 use crate::verb::{Document, Event, Hangup, Link, LocateFailure, Located, QueryId, TargetKind};
 
 /// One moment, on the clock that never jumps and on the one that people read.
@@ -308,23 +309,47 @@ impl Call {
 
     fn on_word(&mut self, to: LegId, from: sip::SessionId, word: Word) {
         match (word, self.ctx.distant(from)) {
-            (Word::Join { replaced }, _) => match self.reading.join(&mut self.ctx, to, from) {
-                Ok(end) => self.end_with(end),
-                Err(status) => self.ctx.say(from, to, Word::Declined { replaced, status }),
-            },
-            (word @ (Word::Joined { .. } | Word::Declined { .. }), _) => {
+            (Word::Join { replaced }, _) => {
+                match self.reading.join(&mut self.ctx, to, from, replaced) {
+                    Ok(end) => self.end_with(end),
+                    Err(status) => self.ctx.say(from, to, Word::Declined { replaced, status }),
+                }
+            }
+            (word @ (Word::Joined { .. } | Word::Rings { .. } | Word::Declined { .. }), _) => {
                 if self.reading.awaits(&word) {
                     self.tell_script(Event::Across { from, word });
-                } else if matches!(word, Word::Joined { .. }) {
+                } else if !matches!(word, Word::Declined { .. }) {
                     self.ctx.say(from, to, Word::Gone);
                 }
+            }
+            (
+                Word::Refer {
+                    id,
+                    refer,
+                    endpoint,
+                    name,
+                },
+                Some(distant),
+            ) => {
+                let by = Transferor {
+                    leg: distant,
+                    endpoint,
+                    name,
+                };
+                if let Err(status) = self.reading.refer(&mut self.ctx, by, id, *refer) {
+                    self.ctx.respond(distant, id, status);
+                }
+            }
+            (Word::Responded { id, status }, Some(_)) => self.ctx.respond(to, id, status),
+            (Word::Progress { id, status, reason }, Some(_)) => {
+                self.ctx.notify(to, id, status, reason);
             }
             (Word::Gone, Some(distant)) => {
                 let why = EndReason::Bye { reason: None };
                 self.on_leg(distant, SessionEvent::Ended { why });
             }
             (word, Some(distant)) => self.ctx.heard_across(distant, word),
-            (Word::Offer, None) => self.ctx.say(from, to, Word::Gone),
+            (Word::Offer | Word::Refer { .. }, None) => self.ctx.say(from, to, Word::Gone),
             (_, None) => {}
         }
     }
@@ -360,7 +385,11 @@ impl Call {
                 self.end_with(end);
             }
             SessionEvent::Ended { why } if leg == self.ctx.served() => {
-                self.caller_left(End::of_session(&why, party(leg)), None);
+                let party = match self.ctx.is_distant(leg) {
+                    true => HangupSource::Caller,
+                    false => party(leg),
+                };
+                self.caller_left(End::of_session(&why, party), None);
             }
             SessionEvent::Failed { status, .. } if leg == LegId::A => {
                 self.caller_left(
@@ -393,7 +422,8 @@ impl Call {
     fn on_request(&mut self, leg: LegId, id: RequestId, wants: InDialog, request: &Request) {
         match wants {
             InDialog::Refer(refer) => {
-                if let Err(status) = self.reading.refer(&mut self.ctx, leg, id, *refer) {
+                let by = self.ctx.transferor(leg);
+                if let Err(status) = self.reading.refer(&mut self.ctx, by, id, *refer) {
                     self.ctx.respond(leg, id, status);
                 }
             }

@@ -141,6 +141,7 @@ impl End {
             Some(status) => status,
             None => match (self.cause, self.source) {
                 (Cause::NormalHangup | Cause::Canceled, HangupSource::Platform) => 503,
+                (Cause::NormalHangup | Cause::Canceled, HangupSource::Caller) => 487,
                 (Cause::BusyLine, _) => 486,
                 (Cause::Rejected, _) => 603,
                 (Cause::LoopDetected, _) => 482,

@@ -10,7 +10,7 @@ use crate::call::Script;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Survivor, Timer};
 use crate::leg::{End, LegId};
-use crate::transfer::{self, Stand, Transfer, Way};
+use crate::transfer::{self, Stand, Transfer, Transferor, Way};
 use crate::verb::{
     Dialing, Document, Event, Link, Referral, Running, Step, Verb, too_many_documents,
 };
@@ -126,7 +126,7 @@ impl Reading {
     pub(crate) fn refer(
         &mut self,
         ctx: &mut Context,
-        by: LegId,
+        by: Transferor,
         id: RequestId,
         refer: Refer,
     ) -> Result<(), Status> {
@@ -137,21 +137,38 @@ impl Reading {
             return Err(Status::REQUEST_PENDING);
         }
         // Who talks with nobody has nobody to transfer.
-        let talks_with = ctx.peer_of(by).filter(|peer| !ctx.is_distant(*peer));
-        let (State::Running(Running::Dial(dialing)), Some(survivor)) = (&self.state, talks_with)
+        let (State::Running(Running::Dial(dialing)), Some(survivor)) =
+            (&self.state, ctx.peer_of(by.leg))
         else {
             return Err(Status::DECLINE);
         };
+        if ctx.is_distant(survivor) {
+            // The call of who is left carries it out.
+            let Transferor { endpoint, name, .. } = by;
+            let refer = Box::new(refer);
+            ctx.say_to(
+                survivor,
+                Word::Refer {
+                    id,
+                    refer,
+                    endpoint,
+                    name,
+                },
+            );
+            return Ok(());
+        }
         self.transfer = Transfer::start(ctx, dialing, by, survivor, (id, refer)).map(Box::new);
         Ok(())
     }
 
-    /// Lets a leg of another call talk in the place of one of ours, or tells why not.
+    /// Lets a leg of another call talk in the place of one of ours, or tells why not. Where the replaced one is not ours, it
+    /// is the distant end of `to`.
     pub(crate) fn join(
         &mut self,
         ctx: &mut Context,
-        by: LegId,
+        to: LegId,
         other: SessionId,
+        replaced: SessionId,
     ) -> Result<Option<End>, Status> {
         if self.transfer.is_some() || ctx.is_held() {
             return Err(Status::REQUEST_PENDING);
@@ -159,20 +176,31 @@ impl Reading {
         let State::Running(Running::Dial(dialing)) = &mut self.state else {
             return Err(Status::CALL_DOES_NOT_EXIST);
         };
-        let replaced = ctx.session(by);
-        let Some(near) = ctx.peer_of(by) else {
+        let (by, near) = match (ctx.is_own(replaced), ctx.peer_of(to)) {
+            (true, peer) => (to, peer),
+            (false, Some(by)) if ctx.is_distant(by) => (by, Some(to)),
+            (false, _) => return Err(Status::CALL_DOES_NOT_EXIST),
+        };
+        let Some(near) = near else {
+            let near = ctx.served();
+            if ctx.is_distant(near) {
+                return Err(Status::REQUEST_PENDING);
+            }
+            if by == near && dialing.is_ringing() {
+                return self.wait(ctx, other);
+            }
             if !dialing.rings_at(by) {
                 return Err(Status::CALL_DOES_NOT_EXIST);
             }
-            let near = ctx.served();
             let distant = ctx.open_distant(other, near);
             let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
             ctx.say(other, near, Word::Joined { replaced });
             let step = dialing.picked_up(ctx, distant);
             return Ok(self.follow(ctx, step));
         };
-        if ctx.is_distant(near) || ctx.is_distant(by) {
-            return Err(Status::REQUEST_PENDING);
+        if ctx.is_distant(near) {
+            ctx.pass_join_on(near, other, replaced);
+            return Ok(None);
         }
         let distant = ctx.open_distant(other, near);
         let distant = distant.ok_or(Status::SERVICE_UNAVAILABLE)?;
@@ -191,9 +219,31 @@ impl Reading {
         Ok(None)
     }
 
+    /// A leg of another call takes the caller's place while the callees ring.
+    fn wait(&mut self, ctx: &mut Context, other: SessionId) -> Result<Option<End>, Status> {
+        let State::Running(Running::Dial(dialing)) = &mut self.state else {
+            return Err(Status::CALL_DOES_NOT_EXIST);
+        };
+        let (by, leg) = (ctx.served(), ctx.served_leg());
+        let waiting = ctx.open_waiting(other, by);
+        let waiting = waiting.ok_or(Status::SERVICE_UNAVAILABLE)?;
+        let (replaced, left) = (ctx.session(by), ctx.time_left(Timer::Verb));
+        ctx.say(other, by, Word::Rings { replaced, left });
+        let end = transfer::by_choice(by);
+        dialing.hand_over(ctx, end);
+        // What the caller's document says goes with the caller.
+        self.rest.clear();
+        ctx.serve_waiting(waiting);
+        ctx.end_leg(leg, end);
+        Ok(None)
+    }
+
     /// Tells whether an answer of another call is awaited.
     pub(crate) fn awaits(&self, word: &Word) -> bool {
-        let (Word::Joined { replaced } | Word::Declined { replaced, .. }) = word else {
+        let (Word::Joined { replaced }
+        | Word::Rings { replaced, .. }
+        | Word::Declined { replaced, .. }) = word
+        else {
             return false;
         };
         let running = match &self.state {

@@ -7,15 +7,27 @@
 use sip::{Header, Refer, RequestId, SessionEvent, Status, Text};
 
 use crate::about::{FetchFailure, FetchId, Occasion};
+use crate::across::Word;
 use crate::address::from_value;
 use crate::call::Output;
 use crate::cdr::{Cause, HangupSource};
 use crate::context::{Context, Survivor};
-use crate::leg::{End, LegId, Wire};
+use crate::leg::{End, EndpointId, LegId, Wire};
 use crate::verb::{
     Dialing, Document, Event, LocateFailure, Referral, Referred, Step, TargetKind,
     too_many_documents,
 };
+
+/// Who transfers.
+#[derive(Clone, Debug)]
+pub(crate) struct Transferor {
+    /// Its leg; that of another call, if the two talk across.
+    pub(crate) leg: LegId,
+    /// Our endpoint there.
+    pub(crate) endpoint: Option<EndpointId>,
+    /// The name by which we know it.
+    pub(crate) name: Text,
+}
 
 /// A transfer that goes on.
 #[derive(Debug)]
@@ -61,26 +73,31 @@ impl Transfer {
     pub(crate) fn start(
         ctx: &mut Context,
         dialing: &Dialing,
-        by: LegId,
+        transferor: Transferor,
         survivor: LegId,
         refer: (RequestId, Refer),
     ) -> Option<Self> {
         let (id, refer) = refer;
+        let Transferor {
+            leg: by,
+            endpoint,
+            name,
+        } = transferor;
         ctx.respond(by, id, Status::ACCEPTED);
         let hands_over = by == ctx.served();
         let heir = hands_over.then(|| ctx.survivor(survivor)).flatten();
         let target = refer.to.uri.to_string();
-        let referral = |heir, ctx: &Context| {
+        let referral = |heir| {
             Box::new(Referral {
                 survivor: heir,
-                referred_by: refer.referred_by.as_ref().map(|_| ctx.identity(by)),
+                referred_by: refer.referred_by.as_ref().map(|_| name.clone()),
                 before: None,
                 on_trial: true,
             })
         };
         let way = match (refer.to.replaces, ctx.transfer.clone()) {
             (Some(replaces), _) => {
-                let referral = referral(heir, ctx);
+                let referral = referral(heir);
                 let dialing = dialing.find(ctx, referral, by, (id, replaces));
                 Some(Way::Dialing(Box::new(dialing)))
             }
@@ -95,10 +112,10 @@ impl Transfer {
                 })
             }
             (None, None) => {
-                let referral = referral(heir, ctx);
+                let referral = referral(heir);
                 let target = TargetKind::Referred(Referred {
                     to: target,
-                    by: ctx.leg_endpoint(ctx.leg_of(by)),
+                    by: endpoint,
                     by_caller: by == LegId::A,
                 });
                 let dialing = dialing.refer(target, referral, ctx).ok();
@@ -183,6 +200,10 @@ impl Transfer {
                         event: SessionEvent::Ringing { status, .. },
                         ..
                     } => Some(*status),
+                    Event::Across {
+                        word: Word::Rings { .. },
+                        ..
+                    } => Some(Status::RINGING),
                     _ => None,
                 };
                 let step = dialing.on_event(ctx, event);
@@ -241,6 +262,15 @@ impl Context {
         if self.wire(id) == Wire::Gone {
             return;
         }
+        if self.is_distant(id) {
+            return self.say_to(
+                id,
+                Word::Responded {
+                    id: request,
+                    status,
+                },
+            );
+        }
         let command = sip::Command::RespondInDialog {
             session: self.session(id),
             request,
@@ -252,9 +282,25 @@ impl Context {
     }
 
     /// Tells whoever sent a REFER how far it has come; nobody who has left.
-    fn notify(&mut self, id: LegId, refer: RequestId, status: Status, reason: Option<Text>) {
+    pub(crate) fn notify(
+        &mut self,
+        id: LegId,
+        refer: RequestId,
+        status: Status,
+        reason: Option<Text>,
+    ) {
         if self.wire(id) != Wire::Up {
             return;
+        }
+        if self.is_distant(id) {
+            return self.say_to(
+                id,
+                Word::Progress {
+                    id: refer,
+                    status,
+                    reason,
+                },
+            );
         }
         let session = self.session(id);
         self.outputs.push_back(Output::Sip(sip::Command::Notify {
@@ -263,6 +309,15 @@ impl Context {
             status,
             reason,
         }));
+    }
+
+    /// Who sits at a leg of ours, when it transfers.
+    pub(crate) fn transferor(&self, leg: LegId) -> Transferor {
+        Transferor {
+            leg,
+            endpoint: self.leg_endpoint(self.leg_of(leg)),
+            name: self.identity(leg),
+        }
     }
 
     /// The name by which we know who sits at a leg: nobody else's word counts (RFC 3892 §5).

@@ -197,6 +197,58 @@ fn a_refer_that_wants_no_subscription_gets_none() {
     );
 }
 
+/// Phones hang up as soon as they have sent a REFER: what becomes of it is answered all the same.
+#[test]
+fn a_refer_right_before_a_bye_is_answered_by_what_becomes_of_it() {
+    let mut ladder = connected();
+    ladder.get(refer(&ladder, "2", 2));
+    ladder.get(ladder.in_dialog(Method::Info, "3", 3));
+    ladder.get(ladder.in_dialog(Method::Bye, "4", 4));
+    let id = ladder.respond(Status::ACCEPTED);
+    notify(&mut ladder, id, Status::OK);
+    ladder.get(ladder.reply(&Method::Notify, Status::OK, ""));
+    // Nothing is left.
+    ladder.get(ladder.in_dialog(Method::Info, "5", 5));
+    ladder.shows(
+        "0.000 < REFER sip:us@192.0.2.1
+        0.000 * Refer to sip:carol@example.com
+        0.000 < INFO sip:us@192.0.2.1
+        0.000 * Info
+        0.000 < BYE sip:us@192.0.2.1
+        0.000 > 200 (4 BYE)
+        0.000 * Ended Bye { reason: None }
+        0.000 > 487 (3 INFO)
+        0.000 ! respond 202
+        0.000 > 202 (2 REFER)
+        0.000 > NOTIFY sip:peer@192.0.2.9:5060
+        0.000 ! notify 200
+        0.000 > NOTIFY sip:peer@192.0.2.9:5060
+        0.000 < 200 (2 NOTIFY)
+        0.000 < INFO sip:us@192.0.2.1
+        0.000 > 481 (5 INFO)
+        0.000 * Rejected 481",
+    );
+    assert_eq!(ladder.stack.sessions(), 0);
+}
+
+#[test]
+fn a_refer_right_before_a_bye_may_be_refused_or_forgotten() {
+    for answer in [Some(Status::DECLINE), None] {
+        let mut ladder = connected();
+        ladder.get(refer(&ladder, "2", 2));
+        ladder.get(ladder.in_dialog(Method::Bye, "3", 3));
+        ladder.forget();
+        match answer {
+            Some(status) => drop(ladder.respond(status)),
+            None => ladder.at(32.0),
+        }
+        let said = ladder.last_response().status;
+        assert_eq!(said, answer.unwrap_or(Status::SERVER_INTERNAL_ERROR));
+        ladder.get(ladder.in_dialog(Method::Info, "4", 4));
+        assert_eq!(ladder.last_response().status, Status::CALL_DOES_NOT_EXIST);
+    }
+}
+
 #[test]
 fn a_subscription_may_be_asked_about_and_ended() {
     let mut ladder = connected();

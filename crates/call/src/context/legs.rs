@@ -180,8 +180,9 @@ impl Context {
         let (leg, distant) = (attempt.leg, attempt.distant);
         let wire = std::mem::replace(&mut attempt.wire, Wire::Gone);
         let headers = reason(end);
-        match wire {
-            Wire::Incoming => {
+        match (wire, distant) {
+            (Wire::Incoming, Some(distant)) => self.decline_waiting(distant, end.refusal()),
+            (Wire::Incoming, None) => {
                 let status = end.refusal();
                 self.note_status(leg, status.0);
                 self.send_a(sip::Command::Refuse {
@@ -192,17 +193,19 @@ impl Context {
                     headers: retry_after(status),
                 });
             }
-            Wire::Calling => {
+            (Wire::Calling, _) => {
                 self.note_status(leg, Status::REQUEST_TERMINATED.0);
                 self.outputs
                     .push_back(Output::Sip(sip::Command::Hangup { session, headers }));
             }
-            Wire::Up if distant.is_some() => self.say_to(id, Word::Gone),
-            Wire::Up if id == LegId::A => self.send_a(sip::Command::Hangup { session, headers }),
-            Wire::Up => self
+            (Wire::Up, Some(_)) => self.say_to(id, Word::Gone),
+            (Wire::Up, None) if id == LegId::A => {
+                self.send_a(sip::Command::Hangup { session, headers });
+            }
+            (Wire::Up, None) => self
                 .outputs
                 .push_back(Output::Sip(sip::Command::Hangup { session, headers })),
-            Wire::Idle | Wire::Gone => {}
+            (Wire::Idle | Wire::Gone, _) => {}
         }
         self.close_media(id);
         self.exchange_lost(id);

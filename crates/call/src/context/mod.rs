@@ -198,6 +198,14 @@ impl Context {
         self.timers.remove(&timer);
     }
 
+    /// Tells how long a timer still runs.
+    pub(crate) fn time_left(&self, timer: Timer) -> Duration {
+        let due = self.timers.get(&timer);
+        due.map_or(Duration::ZERO, |due| {
+            due.saturating_duration_since(self.now.instant)
+        })
+    }
+
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.timers.values().min().copied()
     }
@@ -277,6 +285,16 @@ impl Context {
         self.survivor = Some(survivor);
     }
 
+    /// Lets the script serve a leg of another call that waits for an answer in the place of who was served.
+    pub(crate) fn serve_waiting(&mut self, waiting: LegId) {
+        self.survivor = Some(Box::new(Survivor {
+            attempt: waiting,
+            leg: waiting,
+            uuid: self.a_uuid,
+            caller: self.serving().clone(),
+        }));
+    }
+
     /// Tells whether a session is one of this call.
     pub(crate) fn is_own(&self, session: sip::SessionId) -> bool {
         crate::leg::leg_of(session).0 == self.number
@@ -308,13 +326,14 @@ impl Context {
     fn about(&self, status: CallStatus) -> About {
         let about = self.about_caller(status);
         match &self.survivor {
-            Some(survivor) => About {
+            // A leg of another call that took the caller's place has no number here.
+            Some(survivor) if survivor.uuid != self.a_uuid => About {
                 call_uuid: survivor.uuid,
                 to: survivor.caller.from.clone(),
                 direction: Direction::Outbound,
                 ..about
             },
-            None => about,
+            _ => about,
         }
     }
 

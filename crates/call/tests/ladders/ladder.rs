@@ -649,3 +649,8 @@ pub fn other(leg: u16) -> sip::SessionId {
 pub fn media_id(leg: u16) -> media::SessionId {
     media::SessionId(call::session(SHARD, CALL, LegId(leg)).0)
 }
+
+/// A session of a third call.
+pub fn third(leg: u16) -> sip::SessionId {
+    call::session(SHARD, CallNumber(11), LegId(leg))
+}

@@ -7,7 +7,7 @@ use sip::Status;
 
 use crate::ladder::{Ladder, link, other, own};
 
-const TARGET: &str = "sip:carol@d.example?Replaces=call-2%3Bto-tag%3Dx%3Bfrom-tag%3Dy";
+pub const TARGET: &str = "sip:carol@d.example?Replaces=call-2%3Bto-tag%3Dx%3Bfrom-tag%3Dy";
 
 fn replacing(offer: Option<&str>) -> Ladder {
     let script = Script::Replace {
@@ -277,8 +277,9 @@ fn a_leg_of_another_call_takes_the_place_of_the_caller() {
 
 #[test]
 fn who_talks_with_nobody_is_not_replaced() {
-    let mut call = Ladder::ringing();
+    let mut call = Ladder::asking();
     let replaced = own(0);
+    call.recorded().cut();
     call.at(2.0).hears(0, other(0), Word::Join { replaced });
     call.hears(0, other(3), Word::Offer);
     call.reads(
@@ -411,6 +412,203 @@ fn a_caller_that_may_not_take_it_is_refused() {
    0.000 > Cdr(A, 5020 Platform, Failed, 0 s, 0 billed, 481)
    0.000 > Notify(Hangup 5020, http://c/hangup, Failed)
    0.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn who_is_transferred_to_a_phone_that_still_rings_waits_for_it() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, TARGET).found(1, Some(other(0)));
+    let (replaced, left) = (other(0), Duration::from_secs(25));
+    call.hears(0, other(0), Word::Rings { replaced, left });
+    call.at(9.0).hears(0, other(1), Word::Joined { replaced });
+    call.reanswers(0, "A to carol");
+    call.hears(0, other(1), Word::Answered);
+    call.at(10.0).bye(0);
+    call.reads(
+        r#"
+   5.000 < Refer(1, 90, sip:carol@d.example)
+   5.000 > Respond(1, 90, 202)
+   5.000 > Find(1, call-2;to-tag=x;from-tag=y)
+   5.000 < Found(1, 9.A)
+   5.000 > Across(A to 9.A, Join for 9.A)
+   5.000 < Across(A, Rings for 9.A, 25 s)
+   5.000 > Notify(1, 90, 180)
+   9.000 < Across(A, Joined for 9.A)
+   9.000 > Bridge(A, 9.1)
+   9.000 > Offer(A like 9.1, to talk)
+   9.000 > Notify(1, 90, 200)
+   9.000 > Hangup(1)
+   9.000 > Close(1)
+   9.000 < Offered(A)
+   9.000 > Reinvite(A, "to A like 9.1")
+   9.000 < Closed(1)
+   9.000 > Cdr(1, 4000 Callee, Completed, 5 s, 60 billed, 200)
+   9.000 < Reanswered(A, "A to carol")
+   9.000 > Remote(A, Answer, "A to carol")
+   9.000 < Accepted(A)
+   9.000 > Across(A to 9.1, Offer)
+   9.000 < Across(A, Answered)
+  10.000 < Bye(A)
+  10.000 > Across(A to 9.1, Gone)
+  10.000 > Close(A)
+  10.000 < Closed(A)
+  10.000 > Cdr(A, 4000 Caller, Completed, 6 s, 60 billed, 200)
+  10.000 > Notify(Hangup 4000, http://c/hangup, Completed)
+  10.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn a_phone_that_still_rings_and_refuses_leaves_the_two_talking() {
+    let mut call = Ladder::talking();
+    let (replaced, left) = (other(0), Duration::from_secs(5));
+    call.at(5.0).refers(1, 90, TARGET).found(1, Some(other(0)));
+    call.hears(0, other(0), Word::Rings { replaced, left });
+    let status = Status(486);
+    call.at(6.0);
+    call.hears(0, other(0), Word::Declined { replaced, status });
+    // Nothing is heard of the next one.
+    call.at(7.0).refers(1, 91, TARGET).found(1, Some(other(0)));
+    call.hears(0, other(0), Word::Rings { replaced, left });
+    call.at(23.0);
+    // Whom all this is about hangs up.
+    call.refers(1, 92, TARGET).found(1, Some(other(0)));
+    call.hears(0, other(0), Word::Rings { replaced, left });
+    call.at(24.0).bye(0);
+    call.reads(
+        r#"
+   5.000 < Refer(1, 90, sip:carol@d.example)
+   5.000 > Respond(1, 90, 202)
+   5.000 > Find(1, call-2;to-tag=x;from-tag=y)
+   5.000 < Found(1, 9.A)
+   5.000 > Across(A to 9.A, Join for 9.A)
+   5.000 < Across(A, Rings for 9.A, 5 s)
+   5.000 > Notify(1, 90, 180)
+   6.000 < Across(A, Declined for 9.A, 486)
+   6.000 > Notify(1, 90, 486)
+   7.000 < Refer(1, 91, sip:carol@d.example)
+   7.000 > Respond(1, 91, 202)
+   7.000 > Find(1, call-2;to-tag=x;from-tag=y)
+   7.000 < Found(1, 9.A)
+   7.000 > Across(A to 9.A, Join for 9.A)
+   7.000 < Across(A, Rings for 9.A, 5 s)
+   7.000 > Notify(1, 91, 180)
+  22.000 < Due
+  22.000 > Across(A to 9.A, Gone)
+  22.000 > Notify(1, 91, 408)
+  23.000 < Refer(1, 92, sip:carol@d.example)
+  23.000 > Respond(1, 92, 202)
+  23.000 > Find(1, call-2;to-tag=x;from-tag=y)
+  23.000 < Found(1, 9.A)
+  23.000 > Across(A to 9.A, Join for 9.A)
+  23.000 < Across(A, Rings for 9.A, 5 s)
+  23.000 > Notify(1, 92, 180)
+  24.000 < Bye(A)
+  24.000 > Across(A to 9.A, Gone)
+  24.000 > Hangup(1)
+  24.000 > Close(1)
+  24.000 > Close(A)
+  24.000 < Closed(1)
+  24.000 > Cdr(1, 4000 Caller, Completed, 20 s, 60 billed, 200)
+  24.000 < Closed(A)
+  24.000 > Cdr(A, 4000 Caller, Completed, 20 s, 60 billed, 200)
+  24.000 > Notify(Hangup 4000, http://c/hangup, Completed)
+  24.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn a_leg_of_another_call_waits_for_the_callee_in_the_place_of_the_caller() {
+    let mut call = Ladder::ringing();
+    let replaced = own(0);
+    call.at(2.0).hears(0, other(0), Word::Join { replaced });
+    call.at(3.0).answers(1);
+    call.hears(1, other(0), Word::Offer);
+    call.reanswers(1, "bob to other");
+    call.at(6.0).bye(1);
+    call.reads(
+        r#"
+   2.000 < Across(A, Join for A)
+   2.000 > Across(A to 9.A, Rings for A, 28.1 s)
+   2.000 > Refuse(A, 487)
+   2.000 > Close(A)
+   2.000 < Closed(A)
+   2.000 > Cdr(A, 1000 Caller, Cancel, 0 s, 0 billed, 487)
+   2.000 > Notify(Hangup 1000, http://c/hangup, Cancel)
+   3.000 < Answered(1, "answer of 1")
+   3.000 > Record(1, sip:alice@d.example to sip:bob@d.example, answered)
+   3.000 > Remote(1, Answer, "answer of 1")
+   3.000 < Accepted(1)
+   3.000 > Across(1 to 9.A, Joined for A)
+   3.000 > Bridge(9.A, 1)
+   3.000 < Across(1, Offer)
+   3.000 > Offer(1 like 9.A)
+   3.000 < Offered(1)
+   3.000 > Reinvite(1, "to 1 like 9.A")
+   3.000 < Reanswered(1, "bob to other")
+   3.000 > Remote(1, Answer, "bob to other")
+   3.000 < Accepted(1)
+   3.000 > Across(1 to 9.A, Answered)
+   6.000 < Bye(1)
+   6.000 > Close(1)
+   6.000 > Across(1 to 9.A, Gone)
+   6.000 < Closed(1)
+   6.000 > Cdr(1, 4000 Callee, Completed, 3 s, 60 billed, 200)
+   6.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn a_callee_that_refuses_is_told_to_who_waits_for_it() {
+    let mut call = Ladder::ringing();
+    let replaced = own(0);
+    call.at(2.0).hears(0, other(0), Word::Join { replaced });
+    call.at(3.0).fails(1, 486);
+    call.reads(
+        r#"
+   2.000 < Across(A, Join for A)
+   2.000 > Across(A to 9.A, Rings for A, 28.1 s)
+   2.000 > Refuse(A, 487)
+   2.000 > Close(A)
+   2.000 < Closed(A)
+   2.000 > Cdr(A, 1000 Caller, Cancel, 0 s, 0 billed, 487)
+   2.000 > Notify(Hangup 1000, http://c/hangup, Cancel)
+   3.000 < Failed(1, 486)
+   3.000 > Close(1)
+   3.000 > Across(A to 9.A, Declined for A, 486)
+   3.000 < Closed(1)
+   3.000 > Cdr(1, 3010 Callee, Busy, 0 s, 0 billed, 486)
+   3.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn who_waits_for_the_callee_may_leave() {
+    let mut call = Ladder::ringing();
+    let replaced = own(0);
+    call.at(2.0).hears(0, other(0), Word::Join { replaced });
+    call.at(3.0).hears(0, other(0), Word::Gone);
+    call.reads(
+        r#"
+   2.000 < Across(A, Join for A)
+   2.000 > Across(A to 9.A, Rings for A, 28.1 s)
+   2.000 > Refuse(A, 487)
+   2.000 > Close(A)
+   2.000 < Closed(A)
+   2.000 > Cdr(A, 1000 Caller, Cancel, 0 s, 0 billed, 487)
+   2.000 > Notify(Hangup 1000, http://c/hangup, Cancel)
+   3.000 < Across(A, Gone)
+   3.000 > Hangup(1)
+   3.000 > Close(1)
+   3.000 < Closed(1)
+   3.000 > Cdr(1, 1000 Caller, Cancel, 0 s, 0 billed, 487)
+   3.000 > Over"#,
     );
     call.is_over();
 }

@@ -1,5 +1,6 @@
 //! Calls as ladders: a script in, events fed in virtual time, every output with its time, compared whole.
 
+mod across;
 mod aside;
 mod dial;
 mod dial_media;

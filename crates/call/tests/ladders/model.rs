@@ -18,7 +18,7 @@ use sip::{EndReason, SessionEvent, Status};
 use uuid::Uuid;
 
 use crate::ladder::{
-    A, CALL, answered, application, body, dial, link, media_session, other, refer, ringing, start,
+    A, CALL, answered, application, body, dial, link, media_session, refer, ringing, start,
     write_event, write_media_event, write_output,
 };
 
@@ -36,7 +36,10 @@ fn whatever_happens_every_leg_leaves_one_record_and_the_call_is_over_once() {
             && seen.reinvites > RUNS / 20
             && seen.late > RUNS / 20
             && seen.transfers > RUNS / 20
-            && seen.linked > RUNS / 100,
+            && seen.linked > RUNS / 100
+            && seen.waited > RUNS / 200
+            && seen.passed > RUNS / 200
+            && seen.referred > RUNS / 2000,
         "{seen:?}"
     );
 }
@@ -48,6 +51,9 @@ struct Seen {
     late: u64,
     transfers: u64,
     linked: u64,
+    waited: u64,
+    passed: u64,
+    referred: u64,
 }
 
 /// One session as the stack knows it.
@@ -467,7 +473,11 @@ impl World {
                 );
                 *self.legs.entry(cdr.leg.uuid).or_default() += 1;
             }
-            Output::Across { from, word, .. } => self.other_call(from, word, seen),
+            Output::Across { from, word, .. } if leg_of(from).0 == CALL => {
+                self.other_call(from, word, seen);
+            }
+            // Passed on for a third call.
+            Output::Across { .. } => {}
             Output::Over => {
                 self.overs += 1;
                 self.check(self.call.poll_timeout().is_none(), "no timer left");
@@ -502,6 +512,9 @@ impl World {
             !answers || self.recorded || self.given_up || overdue,
             "the row before any answer",
         );
+        if let Find { session, .. } = command {
+            return self.find(session);
+        }
         let side = self.sides.get(&leg).cloned();
         let next = match (side, &command) {
             (None, Invite { sdp, .. }) => {
@@ -535,20 +548,6 @@ impl World {
                 side
             }
             (Some(side), Notify { .. }) => side,
-            (Some(side), Find { .. }) => {
-                let replaced = (self.pick(4) > 0).then(|| sip::Replaced {
-                    session: if self.pick(8) == 0 {
-                        *session
-                    } else {
-                        other(1)
-                    },
-                    early: false,
-                });
-                let request = sip::RequestId(1);
-                let event = SessionEvent::Found { request, replaced };
-                self.elsewhere.push(Input::Leg { leg, event });
-                side
-            }
             (Some(Side::Up), Reinvite { .. }) => Side::Asked,
             // RFC 3261 §14.1: they cross.
             (Some(Side::Asks { offered }), Reinvite { .. }) => {

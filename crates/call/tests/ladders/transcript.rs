@@ -122,6 +122,22 @@ pub fn write_word(word: &Word) -> String {
         Word::Declined { replaced, status } => {
             format!("Declined for {}, {status}", session(*replaced))
         }
+        Word::Rings { replaced, left } => {
+            format!("Rings for {}, {} s", session(*replaced), left.as_secs_f64())
+        }
+        Word::Refer {
+            id,
+            refer,
+            endpoint,
+            name,
+        } => format!(
+            "Refer {} to {} by {name}{}",
+            id.0,
+            refer.to.uri,
+            endpoint.map_or_else(String::new, |endpoint| format!(", endpoint {}", endpoint.0))
+        ),
+        Word::Responded { id, status } => format!("Responded {} {status}", id.0),
+        Word::Progress { id, status, .. } => format!("Progress {} {status}", id.0),
         word => format!("{word:?}"),
     }
 }

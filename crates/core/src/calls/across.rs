@@ -1,6 +1,6 @@
 //! What calls say to each other: RFC 3891. Only calls of one account join (hard case S75).
 
-use call::{Input, Word};
+use call::{CallNumber, Input, Word};
 use sip::{SessionId, Status};
 use store::Id;
 
@@ -10,7 +10,7 @@ impl Inner {
     /// Tells another call what a call of an account says, or gives the answer of one that is over or somebody else's.
     pub(super) fn across(
         &self,
-        account: Id,
+        (account, number): (Id, CallNumber),
         to: SessionId,
         from: SessionId,
         word: Word,
@@ -33,10 +33,17 @@ impl Inner {
         if !foreign && self.live.tell(call, told) {
             return None;
         }
-        answer.map(|word| Input::Across {
-            to: call::leg_of(from).1,
+        let (asked_by, leg) = call::leg_of(from);
+        let answer = answer.map(|word| Input::Across {
+            to: leg,
             from: to,
             word,
-        })
+        })?;
+        if asked_by != number {
+            // It was passed on for a third call.
+            self.live.tell(asked_by, answer);
+            return None;
+        }
+        Some(answer)
     }
 }

@@ -148,8 +148,8 @@ impl Task {
                     waiting.known.push_back(Input::LegRefused(leg));
                 }
                 Output::Across { to, from, word } => {
-                    let account = self.facts.account_id;
-                    let answer = self.calls.across(account, to, from, word);
+                    let teller = (self.facts.account_id, self.number);
+                    let answer = self.calls.across(teller, to, from, word);
                     waiting.known.extend(answer);
                 }
                 Output::Sip(command) => self.sip(command, waiting).await,

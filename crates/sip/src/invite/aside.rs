@@ -32,7 +32,7 @@ pub(super) struct Asides {
 
 /// A request of the other side that waits for `Command::RespondInDialog`.
 #[derive(Debug)]
-struct Pending {
+pub(super) struct Pending {
     transaction: TransactionId,
     since: Instant,
     request: Request,
@@ -58,6 +58,26 @@ enum What {
     Notify(RequestId),
     /// An UPDATE with an offer, before the INVITE has its final answer.
     Offer,
+}
+
+impl Asides {
+    /// Tells whether a REFER waits for its answer.
+    pub(super) fn owe_a_refer(&self) -> bool {
+        self.pending.iter().any(Pending::is_refer)
+    }
+
+    /// Takes out the REFERs that wait for their answers.
+    pub(super) fn take_refers(&mut self) -> Vec<Pending> {
+        self.pending
+            .extract_if(.., |pending| pending.is_refer())
+            .collect()
+    }
+}
+
+impl Pending {
+    fn is_refer(&self) -> bool {
+        self.request.method == Method::Refer
+    }
 }
 
 impl Session {
@@ -418,6 +438,17 @@ impl Session {
             .partition(is_late);
         self.asides.pending = rest;
         answer_all(now, wire, late, Status::SERVER_INTERNAL_ERROR);
+        self.await_answers(now, wire);
+    }
+
+    /// Puts back REFERs that outlive the session.
+    pub(super) fn keep_refers(&mut self, now: Instant, wire: &mut Wire, refers: Vec<Pending>) {
+        self.asides.pending = refers;
+        self.await_answers(now, wire);
+    }
+
+    fn await_answers(&mut self, now: Instant, wire: &mut Wire) {
+        let patience = wire.patience();
         if let Some(oldest) = self
             .asides
             .pending

@@ -1,5 +1,5 @@
-//! What is left of a dialog whose session the other side ended while its REFER is still told of: the subscription is a
-//! usage of its own (RFC 5057 §4.1, RFC 3515 §2.4.7).
+//! What is left of a dialog whose session the other side ended while its REFER is not answered yet or still told of: the
+//! subscription is a usage of its own (RFC 5057 §4.1, RFC 3515 §2.4.7).
 
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,11 @@ impl Session {
     /// Goes on only while somebody is to be told.
     pub(super) fn linger(&self, stage: Stage) -> Stage {
         match stage {
-            Stage::Lingering(_) if self.asides.subscriptions.is_empty() => Stage::Gone,
+            Stage::Lingering(_)
+                if self.asides.subscriptions.is_empty() && !self.asides.owe_a_refer() =>
+            {
+                Stage::Gone
+            }
             stage => stage,
         }
     }

@@ -238,8 +238,8 @@ impl Session {
                 | Command::Notify { .. }
         ) {
             let mut stage = self.take();
-            let is_told = matches!(command, Command::Notify { .. });
-            if is_told || !matches!(stage, Stage::Lingering(_)) {
+            let is_request = matches!(command, Command::RequestInDialog { .. });
+            if !is_request || !matches!(stage, Stage::Lingering(_)) {
                 self.aside(now, wire, stage.dialog(), command);
             }
             self.stage = self.linger(stage);
@@ -322,6 +322,8 @@ impl Session {
             return;
         }
         if self.aside_lost(transaction) {
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match self.take() {
@@ -347,6 +349,8 @@ impl Session {
         }
         if alarm == Alarm::Unanswered {
             self.aside_due(now, wire);
+            let stage = self.take();
+            self.stage = self.linger(stage);
             return;
         }
         self.stage = match (self.take(), alarm) {
@@ -403,10 +407,13 @@ impl Session {
     /// The other side ended the session; what it wants to know of its REFERs outlives it.
     fn left(&mut self, now: Instant, wire: &mut Wire, dialog: Dialog, why: EndReason) -> Stage {
         let gone = self.ended(wire, why);
-        if self.asides.subscriptions.is_empty() {
+        if self.asides.subscriptions.is_empty() && !self.asides.owe_a_refer() {
             return gone;
         }
+        // Departs from RFC 3261 §15.1.2: a REFER of who hangs up right behind it is answered by what becomes of it.
+        let refers = self.asides.take_refers();
         self.close(now, wire);
+        self.keep_refers(now, wire, refers);
         self.arm(now, wire, Alarm::LingerOver, lingering::LONGEST);
         Stage::Lingering(Box::new(Lingering { dialog }))
     }

@@ -61,10 +61,11 @@ impl Stack {
         }
     }
 
-    /// Finds the session that a REFER means, if a call to it could take its place.
+    /// Finds the session that a REFER means, if it is not over. One that still rings for whoever began it is a session of
+    /// the transferor, which gives it away: RFC 3891 §3 forbids that to INVITEs only.
     pub(super) fn find(&self, replaces: &Replaces) -> Option<Replaced> {
         let (replaced, standing) = self.standing(replaces)?;
-        matches!(standing, Standing::Early | Standing::Confirmed).then_some(replaced)
+        (standing != Standing::Over).then_some(replaced)
     }
 
     fn standing(&self, replaces: &Replaces) -> Option<(Replaced, Standing)> {

@@ -105,6 +105,11 @@ impl Dialing {
     /// The winner's description is read: the caller gets its own.
     pub(super) fn answer_like(&mut self, ctx: &mut Context, b: LegId) -> Step {
         let near = self.near(ctx);
+        if ctx.is_waiting(near) {
+            // Its call offers to both.
+            ctx.end_waiting(near, b);
+            return self.join(ctx, b);
+        }
         let step = match (ctx.wire(near), &self.caller(ctx).offer) {
             (Wire::Up, _) => {
                 // An earlier answer may have told the caller what an earlier callee chose.

@@ -27,6 +27,8 @@ pub(super) enum Link {
     Read { replaced: SessionId },
     /// The other call is asked.
     Join { replaced: SessionId },
+    /// It has given up the place of its own leg, and joins when somebody answers there.
+    Rings { replaced: SessionId },
 }
 
 impl Dialing {
@@ -103,6 +105,33 @@ impl Dialing {
         self.answer_like(ctx, distant)
     }
 
+    /// Who is left by a caller that gave up its place waits for the callees; what the caller's document says of its Dial
+    /// goes with the caller.
+    pub(crate) fn hand_over(&mut self, ctx: &mut Context, end: End) {
+        self.forget_early(ctx);
+        let state = self.state;
+        let summary = self.summary_of(ctx, end);
+        self.state = state;
+        self.tell_action(ctx, summary);
+        self.dial.action = None;
+        self.dial.callback = None;
+        self.dial.early_media = false;
+        self.dial.direct = true;
+    }
+
+    /// Tells whether callees are looked up or ring.
+    pub(crate) fn is_ringing(&self) -> bool {
+        self.state == State::Ringing
+    }
+
+    /// Tells the other call, whose callees ring, that nobody waits for them any more.
+    pub(super) fn let_go(&self, ctx: &mut Context) {
+        if let State::Linking(Link::Rings { replaced }) = self.state {
+            let near = self.near(ctx);
+            ctx.say(replaced, near, Word::Gone);
+        }
+    }
+
     /// Tells whether one of the callees rings at this attempt.
     pub(crate) fn rings_at(&self, id: LegId) -> bool {
         self.state == State::Ringing && self.leg_of_attempt(id).is_some()
@@ -110,7 +139,10 @@ impl Dialing {
 
     /// Tells whether another call is asked about this session.
     pub(crate) fn awaits(&self, session: SessionId) -> bool {
-        self.state == State::Linking(Link::Join { replaced: session })
+        matches!(
+            self.state,
+            State::Linking(Link::Join { replaced } | Link::Rings { replaced }) if replaced == session
+        )
     }
 
     fn linking(dial: Dial, referral: Option<Box<Referral>>) -> Self {
@@ -171,6 +203,13 @@ impl Dialing {
                 self.untold = true;
                 self.callees.push(callee(distant));
                 self.answer_like(ctx, distant)
+            }
+            Word::Rings { replaced, left } => {
+                let replaced = *replaced;
+                self.state = State::Linking(Link::Rings { replaced });
+                ctx.set_timer(Timer::Verb, left.saturating_add(LINK_LIMIT));
+                ctx.ring_a(Status::RINGING, None);
+                Step::Continue
             }
             Word::Declined { status, .. } => self.not_linked(ctx, *status),
             _ => Step::Continue,

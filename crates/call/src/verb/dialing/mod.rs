@@ -271,7 +271,10 @@ impl Dialing {
             (State::Linking(_), Event::Across { from, word }) => {
                 self.heard_across(ctx, from, &word)
             }
-            (State::Linking(_), Event::Deadline) => self.not_linked(ctx, Status::REQUEST_TIMEOUT),
+            (State::Linking(_), Event::Deadline) => {
+                self.let_go(ctx);
+                self.not_linked(ctx, Status::REQUEST_TIMEOUT)
+            }
             (State::Joining { .. }, Event::Deadline) => Step::End(End::with_status(
                 Cause::InternalError,
                 HangupSource::Error,
@@ -302,6 +305,7 @@ impl Dialing {
 
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
+        self.let_go(ctx);
         let summary = self.summary_of(ctx, end);
         if summary.is_some() {
             self.end_all(ctx, end);

@@ -155,6 +155,7 @@ impl Dialing {
     pub(crate) fn abandon(&mut self, ctx: &mut Context, end: End) {
         ctx.clear_timer(Timer::Verb);
         ctx.clear_timer(Timer::Turn);
+        self.let_go(ctx);
         self.state = State::Over;
         self.end_all(ctx, end);
     }

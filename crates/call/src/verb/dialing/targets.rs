@@ -189,7 +189,10 @@ impl Dialing {
             (self.dial.direct || self.dial.early_media) && self.caller(ctx).offer.is_some();
         match sdp {
             Some(description)
-                if wanted && self.early.is_none() && ctx.wire(near) == Wire::Incoming =>
+                if wanted
+                    && self.early.is_none()
+                    && ctx.wire(near) == Wire::Incoming
+                    && !ctx.is_distant(near) =>
             {
                 ctx.describe(id, OfferOrAnswer::Answer, description.clone());
                 self.early = Some(Early {

@@ -6,10 +6,10 @@ use call::{
     Dial, Document, FetchFailure, Hangup, HangupReason, Input, LegId, LocateFailure, Located,
     Place, Redirect, Verb, Word, leg_of,
 };
-use sip::{Status, Text};
+use sip::{InDialog, SessionEvent, Status, Text};
 
 use super::{Seen, World};
-use crate::ladder::{CALL, SHARD, dial, flow, link, other};
+use crate::ladder::{CALL, SHARD, dial, flow, link, other, refer};
 
 impl World {
     // ---- another call
@@ -23,6 +23,19 @@ impl World {
             word,
         };
         match word {
+            Word::Join { replaced } if self.pick(4) == 0 => {
+                let left = Duration::from_secs(self.pick(30));
+                self.elsewhere.push(says(Word::Rings { replaced, left }));
+                match self.pick(3) {
+                    0 => {}
+                    1 => self.elsewhere.push(says(Word::Joined { replaced })),
+                    _ => {
+                        let status = Status(486);
+                        let declined = Word::Declined { replaced, status };
+                        self.elsewhere.push(says(declined));
+                    }
+                }
+            }
             Word::Join { replaced } if self.pick(4) > 0 => {
                 self.elsewhere.push(says(Word::Joined { replaced }));
             }
@@ -32,10 +45,39 @@ impl World {
                 self.elsewhere.push(says(declined));
             }
             Word::Joined { .. } => seen.linked += 1,
+            Word::Rings { .. } => seen.waited += 1,
+            Word::Refer { id, .. } => {
+                seen.passed += 1;
+                let status = [Status::ACCEPTED, Status::DECLINE][self.pick(2) as usize];
+                self.elsewhere.push(says(Word::Responded { id, status }));
+                let reason = None;
+                let status = Status::OK;
+                self.elsewhere
+                    .push(says(Word::Progress { id, status, reason }));
+            }
+            Word::Responded { status, .. } => {
+                seen.referred += u64::from(status == Status::ACCEPTED);
+            }
             Word::Offer if self.pick(3) > 0 => self.elsewhere.push(says(Word::Answered)),
             Word::Offer => self.elsewhere.push(says(Word::Failed(Status(488)))),
             _ => {}
         }
+    }
+
+    /// The dialog that a Replaces means.
+    pub(super) fn find(&mut self, asked_for: sip::SessionId) {
+        let replaced = (self.pick(4) > 0).then(|| sip::Replaced {
+            session: if self.pick(8) == 0 {
+                asked_for
+            } else {
+                other(1)
+            },
+            early: false,
+        });
+        let request = sip::RequestId(1);
+        let event = SessionEvent::Found { request, replaced };
+        let leg = leg_of(asked_for).1;
+        self.elsewhere.push(Input::Leg { leg, event });
     }
 
     /// Another call says something of its own accord.
@@ -43,10 +85,13 @@ impl World {
         let legs: Vec<LegId> = self.sides.keys().copied().collect();
         let to = legs[self.pick(legs.len() as u64) as usize];
         let replaced = call::session(SHARD, CALL, to);
-        let word = match self.pick(6) {
+        let word = match self.pick(9) {
             0 | 1 => Word::Join { replaced },
-            2 | 3 => Word::Offer,
-            4 => Word::Answered,
+            // Passed on for a third call.
+            2 => Word::Join { replaced: other(3) },
+            3 | 4 => Word::Offer,
+            5 => Word::Answered,
+            6 | 7 => refers(),
             _ => Word::Gone,
         };
         let from = other(self.pick(2) as u16);
@@ -128,6 +173,23 @@ impl World {
             endpoint: None,
             shows_as: "sip:b@d".to_owned(),
         })
+    }
+}
+
+fn refers() -> Word {
+    let SessionEvent::Requested {
+        wants: InDialog::Refer(refer),
+        id,
+        ..
+    } = refer(5, "sip:carol@d.example")
+    else {
+        return Word::Gone;
+    };
+    Word::Refer {
+        id,
+        refer,
+        endpoint: None,
+        name: Text::from_static("<sip:dave@d.example>"),
     }
 }
 
