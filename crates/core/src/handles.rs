@@ -110,24 +110,33 @@ impl fmt::Debug for Dialer {
     }
 }
 
-/// What a [`MediaHandle`] does with a command: it takes it, or gives it back when the queue is full.
-type SendMedia = dyn Fn(media::Command) -> Result<(), media::Command> + Send + Sync;
-
 /// The way to the media plane. What is behind it (a channel and a wake-up) is the server's business.
 #[derive(Clone)]
-pub struct MediaHandle(Arc<SendMedia>);
+pub struct MediaHandle(Arc<MediaWay>);
+
+struct MediaWay {
+    send: Box<dyn Fn(media::Command) -> Result<(), media::Command> + Send + Sync>,
+    wake: Box<dyn Fn() + Send + Sync>,
+}
 
 impl MediaHandle {
-    /// Wraps what takes a command, or gives it back when its queue is full.
+    /// Wraps what takes a command, or gives it back when its queue is full, and what has the plane look at the queue.
     pub fn new(
         send: impl Fn(media::Command) -> Result<(), media::Command> + Send + Sync + 'static,
+        wake: impl Fn() + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(send))
+        let (send, wake) = (Box::new(send), Box::new(wake));
+        Self(Arc::new(MediaWay { send, wake }))
     }
 
-    /// Gives the plane a command, without waiting.
+    /// Gives the plane a command, without waiting. It need not look at it before [`MediaHandle::wake`].
     pub fn send(&self, command: media::Command) -> Result<(), media::Command> {
-        (self.0)(command)
+        (self.0.send)(command)
+    }
+
+    /// Has the plane look at what was sent.
+    pub fn wake(&self) {
+        (self.0.wake)();
     }
 }
 

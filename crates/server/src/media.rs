@@ -3,10 +3,10 @@
 
 use std::io;
 use std::net::{IpAddr, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, TryRecvError, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -92,16 +92,13 @@ pub fn channel(capacity: usize) -> io::Result<(MediaHandle, Media)> {
     });
     let (sender, commands) = sync_channel(capacity);
     let waker = Arc::clone(&wake);
-    let handle = MediaHandle::new(move |command| send(&sender, &waker, command));
+    let send = move |command| {
+        sender.try_send(command).map_err(|error| match error {
+            TrySendError::Full(command) | TrySendError::Disconnected(command) => command,
+        })
+    };
+    let handle = MediaHandle::new(send, move || waker.wake());
     Ok((handle, Media { commands, wake }))
-}
-
-fn send(sender: &SyncSender<Command>, wake: &Wake, command: Command) -> Result<(), Command> {
-    sender.try_send(command).map_err(|error| match error {
-        TrySendError::Full(command) | TrySendError::Disconnected(command) => command,
-    })?;
-    wake.wake();
-    Ok(())
 }
 
 impl Media {
@@ -131,23 +128,18 @@ impl MediaThread {
     }
 }
 
-/// Why a leg gets no ports.
-#[derive(Debug, thiserror::Error)]
-enum Unopened {
-    #[error(transparent)]
-    Exhausted(#[from] Exhausted),
-    #[error("epoll refuses a socket: {0}")]
-    Unwatched(#[from] rustix::io::Errno),
-}
-
 /// Everything that the thread owns.
 struct Relay {
     plane: Plane,
     ports: RtpPorts,
-    /// The sockets by half of their number: a session's RTP port is even, its RTCP port the next.
+    /// The sockets by half of their name: a session's RTP port is even, its RTCP port the next.
     pairs: Vec<Option<Pair>>,
+    /// The name of the RTP port of each pair that is in use, by half of its number. A pair that rests has none.
+    names: Box<[Option<PortId>]>,
     epoll: OwnedFd,
     inbox: Media,
+    /// What is to be told at the end of a turn, all at once: whoever hears of it is woken once.
+    events: Vec<Event>,
 }
 
 impl Relay {
@@ -171,8 +163,10 @@ impl Relay {
             plane,
             ports: RtpPorts::new(setup.ip, setup.ports),
             pairs: Vec::new(),
+            names: vec![None; usize::from(u16::MAX / 2) + 1].into_boxed_slice(),
             epoll,
             inbox,
+            events: Vec::new(),
         })
     }
 
@@ -204,16 +198,18 @@ impl Relay {
                 self.inbox.wake.seen();
             }
             // Commands first: whoever was told that the way is open may use it at once.
-            more = self.commands(now, on_event);
+            more = self.commands(now);
+            self.events.drain(..).for_each(on_event);
             for event in &ready {
                 match event.data.u64() {
                     WAKE => {}
-                    port => self.packet(now, port, &mut packet),
+                    number => self.packet(now, number, &mut packet),
                 }
             }
             if self.plane.poll_timeout().is_some_and(|due| due <= now) {
                 self.plane.handle(now, Input::Tick);
-                self.drain(now, on_event);
+                self.drain(now);
+                self.events.drain(..).for_each(on_event);
             }
         }
     }
@@ -225,10 +221,15 @@ impl Relay {
     }
 
     /// One receive, one send. Level-triggered readiness brings the next packet of the same socket.
-    fn packet(&mut self, now: Instant, port: u64, buffer: &mut [u8]) {
-        let Ok(port) = u32::try_from(port).map(PortId) else {
+    fn packet(&mut self, now: Instant, number: u64, buffer: &mut [u8]) {
+        let Ok(number) = u16::try_from(number) else {
             return;
         };
+        let Some(PortId(rtp)) = self.names[usize::from(number / 2)] else {
+            self.ports.late(number);
+            return;
+        };
+        let port = PortId(rtp + u32::from(number % 2));
         let Some(inlet) = socket(&self.pairs, port) else {
             return;
         };
@@ -248,23 +249,23 @@ impl Relay {
     }
 
     /// Gives the plane what has been asked of it; says whether more may be waiting.
-    fn commands(&mut self, now: Instant, on_event: &dyn Fn(Event)) -> bool {
+    fn commands(&mut self, now: Instant) -> bool {
         for _ in 0..COMMANDS {
             match self.inbox.commands.try_recv() {
                 Ok(command) => self.plane.handle(now, Input::Command(command)),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
             }
-            self.drain(now, on_event);
+            self.drain(now);
         }
         true
     }
 
-    fn drain(&mut self, now: Instant, on_event: &dyn Fn(Event)) {
+    fn drain(&mut self, now: Instant) {
         while let Some(output) = self.plane.poll_output() {
             match output {
-                Output::Event(event) => on_event(event),
-                Output::OpenPorts { session, rtp, rtcp } => {
-                    let input = match self.open(now, rtp, rtcp) {
+                Output::Event(event) => self.events.push(event),
+                Output::OpenPorts { session, rtp, .. } => {
+                    let input = match self.open(now, rtp) {
                         Ok(number) => Input::Ports {
                             session,
                             rtp: number,
@@ -279,10 +280,7 @@ impl Relay {
                 }
                 Output::ClosePorts { rtp, .. } => {
                     if let Some(pair) = self.pairs.get_mut(place(rtp)).and_then(Option::take) {
-                        for socket in pair.sockets() {
-                            // What was added can be taken out.
-                            let _ = epoll::delete(&self.epoll, socket);
-                        }
+                        self.names[usize::from(pair.number / 2)] = None;
                         self.ports.close(now, pair);
                     }
                 }
@@ -290,16 +288,14 @@ impl Relay {
         }
     }
 
-    fn open(&mut self, now: Instant, rtp: PortId, rtcp: PortId) -> Result<u16, Unopened> {
-        let pair = self.ports.open(now)?;
+    fn open(&mut self, now: Instant, rtp: PortId) -> Result<u16, Exhausted> {
+        let epoll = &self.epoll;
+        let pair = self.ports.open(now, |pair| {
+            watch(epoll, &pair.rtp, pair.number)?;
+            watch(epoll, &pair.rtcp, pair.number + 1)
+        })?;
         let number = pair.number;
-        let watched = self
-            .watch(&pair.rtp, rtp)
-            .and_then(|()| self.watch(&pair.rtcp, rtcp));
-        if let Err(error) = watched {
-            self.ports.close(now, pair);
-            return Err(error.into());
-        }
+        self.names[usize::from(number / 2)] = Some(rtp);
         let place = place(rtp);
         if self.pairs.len() <= place {
             self.pairs.resize_with(place + 1, || None);
@@ -307,15 +303,12 @@ impl Relay {
         self.pairs[place] = Some(pair);
         Ok(number)
     }
+}
 
-    fn watch(&self, socket: impl AsFd, port: PortId) -> rustix::io::Result<()> {
-        epoll::add(
-            &self.epoll,
-            socket,
-            epoll::EventData::new_u64(u64::from(port.0)),
-            epoll::EventFlags::IN,
-        )
-    }
+/// Has a socket watched under the number of its port until it is closed.
+fn watch(epoll: &OwnedFd, socket: &UdpSocket, number: u16) -> io::Result<()> {
+    let data = epoll::EventData::new_u64(u64::from(number));
+    Ok(epoll::add(epoll, socket, data, epoll::EventFlags::IN)?)
 }
 
 fn socket(pairs: &[Option<Pair>], port: PortId) -> Option<&UdpSocket> {
@@ -373,6 +366,7 @@ mod tests {
             .unwrap();
         let ask = |command| {
             handle.send(command).unwrap();
+            handle.wake();
             events.recv_timeout(PATIENCE).unwrap()
         };
         let (alice, bob) = (phone(), phone());

@@ -142,6 +142,7 @@ impl Shard {
                     () = readable(&self.sockets) => {}
                     count = inbox.recv_many(&mut inputs, INPUTS) => if count == 0 { return },
                     () = self.core.registrar.committed(self.number) => {}
+                    () = self.core.calls.events_left(self.number) => {}
                     () = &mut sleep => {}
                     () = stop.cancelled() => return,
                 }
@@ -150,10 +151,8 @@ impl Shard {
                 tokio::task::yield_now().await;
             }
             self.turn(&mut inbox, &mut received, &mut inputs);
-            if self.core.calls.live() > 0 {
-                // The calls of this shard run here too.
-                tokio::task::yield_now().await;
-            }
+            // The calls of this shard run here too.
+            self.core.calls.turn(self.number).await;
         }
     }
 
@@ -197,6 +196,7 @@ impl Shard {
             }
         }
         self.core.registrar.flush();
+        self.core.calls.take_events(self.number);
         self.answer();
         if self
             .stack

@@ -62,7 +62,7 @@ fn joined<D: Digest>(parts: &[&[u8]]) -> String {
         }
         hash.update(part);
     }
-    hex::encode(hash.finalize())
+    hex_text(&hash.finalize())
 }
 
 /// Hashes user, realm and password, in hex: what stands for the password from then on (RFC 7616 §3.4.2).
@@ -382,6 +382,14 @@ fn extended(value: &str) -> Result<Text, Malformed> {
     Text::try_from(octets).map_err(|_| Malformed)
 }
 
+/// Octets in hexadecimal digits, lower case.
+pub fn hex_text(octets: &[u8]) -> String {
+    let mut text = vec![0; 2 * octets.len()];
+    // The sizes fit: it cannot fail. `hex::encode` goes digit by digit.
+    let _: Result<(), hex::FromHexError> = hex::encode_to_slice(octets, &mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
 /// Makes nonces and recognises them again without remembering any: time and salt under a keyed hash that also covers
 /// source address and realm.
 pub struct Nonces {
@@ -429,12 +437,11 @@ impl Nonces {
     /// Makes a nonce for a source and realm. The salt makes two of the same second differ.
     pub fn mint(&self, now_secs: u64, source: IpAddr, realm: &str, salt: u64) -> String {
         let mac = self.mac(now_secs, source, realm, salt);
-        let mut nonce = [0; NONCE_LENGTH];
-        let parts = [&now_secs.to_be_bytes()[..], &salt.to_be_bytes(), &mac];
-        for (octet, part) in nonce.iter_mut().zip(parts.into_iter().flatten()) {
-            *octet = *part;
-        }
-        hex::encode(nonce)
+        let mut nonce = Vec::with_capacity(NONCE_LENGTH);
+        nonce.extend_from_slice(&now_secs.to_be_bytes());
+        nonce.extend_from_slice(&salt.to_be_bytes());
+        nonce.extend_from_slice(&mac);
+        hex_text(&nonce)
     }
 
     /// Judges a nonce that came back.

@@ -3,8 +3,8 @@
 //! An endpoint proves its password (407) and gets its application. A stranger may ring an endpoint that wants to be rung,
 //! so many times a minute, and reaches nothing else.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
 
 use call::{AuthKind, AuthUser, CallNumber, Caller, Cause, EndpointId, LegId, Now, Script, Start};
 use sip::{Flow, Name, NameAddr, Replaced, Request, Response, Status, Uri};
@@ -112,9 +112,7 @@ impl Calls {
             referrals: Referrals::default(),
             watch: Watch::default(),
         };
-        let place = self.0.shards.get(usize::from(shard));
-        let place = place.and_then(OnceLock::get).unwrap_or(&self.0.runtime);
-        self.0.tasks.spawn_on(task.run(), place);
+        self.0.tasks.spawn_on(task.run(), self.0.runtime_of(shard));
         Decision::Accept(call::session(shard, number, LegId::A))
     }
 }

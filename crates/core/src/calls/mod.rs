@@ -1,4 +1,4 @@
-//! Calls: which call is whose (`inbound`), the task that owns one (`task`), which are alive (`live`), where their targets
+//! Calls: which call is whose (`inbound`), the task that owns one (`task`), what those of a shard share (`shards`), their rows (`rows`), which are alive (`live`), where their targets
 //! are (`locate`), where they are transferred (`referred`), what they say to each other (`across`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
 //! and goes to them (`over_trunk`, `on_trunk`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
@@ -24,7 +24,9 @@ mod record;
 mod redirect;
 mod referred;
 mod replacing;
+mod rows;
 mod script;
+mod shards;
 mod stranger;
 mod task;
 mod watch;
@@ -34,7 +36,7 @@ pub(crate) use locate::is_own_address;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use call::{Cause, Command, HangupSource, Input};
@@ -53,6 +55,7 @@ use crate::calls::limits::Limits;
 use crate::calls::live::Live;
 use crate::calls::locate::Locator;
 use crate::calls::record::Facts;
+use crate::calls::shards::Shard;
 use crate::calls::stranger::Strangers;
 use crate::directory::Gruus;
 use crate::events::Packages;
@@ -88,8 +91,8 @@ pub(crate) struct Inner {
     tasks: TaskTracker,
     /// Where questions are asked: documents, places that are not known at once.
     runtime: Handle,
-    /// Where the tasks of each shard's calls run, when its thread has said so.
-    shards: Box<[OnceLock<Handle>]>,
+    /// What the calls of each shard share; there is one at least.
+    shards: Box<[Shard]>,
     draining: AtomicBool,
     next_number: AtomicU64,
     randomness: Mutex<StdRng>,
@@ -116,9 +119,30 @@ impl Calls {
     /// Lets the calls of a shard run on its own thread: what they say to each other wakes no other. Until then they run
     /// where the rest does.
     pub fn run_on(&self, shard: u8, runtime: Handle) {
-        if let Some(place) = self.0.shards.get(usize::from(shard)) {
-            // There is one thread for a shard, so the first one stays.
-            let _: Result<(), Handle> = place.set(runtime);
+        self.0.shard(shard).run_on(runtime);
+    }
+
+    /// Returns when something was left for the calls of a shard: see [`Calls::take_events`].
+    pub async fn events_left(&self, shard: u8) {
+        self.0.shard(shard).ready().await;
+    }
+
+    /// Lets the calls of a shard, on whose thread this is, have their turn, and wakes the media plane if they want something of it.
+    pub async fn turn(&self, shard: u8) {
+        let shard = self.0.shard(shard);
+        if self.live() > 0 {
+            shard.will_look();
+            tokio::task::yield_now().await;
+        }
+        if shard.look() {
+            self.0.media.wake();
+        }
+    }
+
+    /// Tells the calls of a shard, on whose thread this is, what the media plane left for them.
+    pub fn take_events(&self, shard: u8) {
+        for event in self.0.shard(shard).take() {
+            self.tell_media(event);
         }
     }
 
@@ -151,11 +175,8 @@ impl Calls {
             strangers: Strangers::new(parts.settings.strangers_per_minute),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
-            shards: parts
-                .signalling
-                .shards
-                .iter()
-                .map(|_| OnceLock::new())
+            shards: (0..parts.signalling.shards.len().max(1))
+                .map(|_| Shard::default())
                 .collect(),
             draining: AtomicBool::new(false),
             next_number: AtomicU64::new(1),
@@ -185,18 +206,18 @@ impl Calls {
         self.0.live.tell(call, Input::LegRefused(leg));
     }
 
-    /// Tells a call what happened to the media of one of its legs; never waits.
+    /// Tells a call what happened to the media of one of its legs; never waits. If its shard has a thread of its own, it is
+    /// told on that.
     pub fn media_event(&self, event: media::Event) {
-        let session = match &event {
-            media::Event::Offered { session, .. }
-            | media::Event::Answered { session, .. }
-            | media::Event::Accepted { session, .. }
-            | media::Event::Refused { session, .. }
-            | media::Event::Silent { session, .. }
-            | media::Event::Closed { session, .. }
-            | media::Event::Unavailable { session } => *session,
-        };
-        let (call, _) = call::leg_of(sip::SessionId(session.0));
+        let shard = self.0.shard(call::shard_of(session_of(&event)));
+        match shard.runtime() {
+            Some(_) => shard.leave(event),
+            None => self.tell_media(event),
+        }
+    }
+
+    fn tell_media(&self, event: media::Event) {
+        let (call, _) = call::leg_of(session_of(&event));
         self.0.live.tell(call, Input::Media(event));
     }
 
@@ -249,7 +270,38 @@ impl Calls {
     }
 }
 
+/// The SIP session of the leg that the media plane speaks of.
+fn session_of(event: &media::Event) -> sip::SessionId {
+    let (media::Event::Offered { session, .. }
+    | media::Event::Answered { session, .. }
+    | media::Event::Accepted { session, .. }
+    | media::Event::Refused { session, .. }
+    | media::Event::Silent { session, .. }
+    | media::Event::Closed { session, .. }
+    | media::Event::Unavailable { session }) = event;
+    sip::SessionId(session.0)
+}
+
 impl Inner {
+    /// What the calls of a shard share. A number that no shard has falls to one of them.
+    fn shard(&self, shard: u8) -> &Shard {
+        &self.shards[usize::from(shard) % self.shards.len()]
+    }
+
+    /// Has the media plane look at what a call of this shard has sent it.
+    fn wake_media(&self, shard: u8) {
+        let shard = self.shard(shard);
+        match shard.runtime() {
+            Some(_) => shard.want_media(),
+            None => self.media.wake(),
+        }
+    }
+
+    /// Where what belongs to the calls of a shard runs.
+    fn runtime_of(&self, shard: u8) -> &Handle {
+        self.shard(shard).runtime().unwrap_or(&self.runtime)
+    }
+
     /// A source of random numbers for one call.
     fn randomness(&self) -> StdRng {
         let mut source = self

@@ -1,7 +1,7 @@
 //! The task that owns one call: it carries out what the call wants and tells it what happens, until it is over.
 //!
-//! Questions (documents, places) are asked side by side. Rows are written one batch after the other, so that the final row
-//! of a leg never comes before its first; the caller's hears of its first row by `Recorded`.
+//! Questions (documents, places) are asked side by side. Rows go to the store with those of the shard's other calls (`rows`);
+//! the caller's leg hears of its first row by `Recorded`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,8 +12,6 @@ use call::{
     LocateFailure, Notice, Output, QueryId, TargetKind,
 };
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use store::{CallRow, CallbackRow};
 use tokio::task::JoinSet;
 
 use crate::calls::Inner;
@@ -26,14 +24,12 @@ use crate::calls::locate::Asker;
 use crate::calls::on_trunk::OnTrunks;
 use crate::calls::record::{self, Facts};
 use crate::calls::referred::{Referrals, Target};
+use crate::calls::rows::{self, Batch};
 use crate::calls::watch::Watch;
 
 /// How often the media plane is asked to take a command while its queue is full, every [`MEDIA_PAUSE`].
 const MEDIA_TRIES: u32 = 100;
 const MEDIA_PAUSE: Duration = Duration::from_millis(10);
-/// How often rows are tried to be written while the store is busy or away: about ten minutes.
-const WRITE_TRIES: u32 = 130;
-const LONGEST_WRITE_PAUSE: Duration = Duration::from_secs(5);
 
 /// One call and what it needs.
 pub(crate) struct Task {
@@ -51,29 +47,19 @@ pub(crate) struct Task {
     pub(crate) watch: Watch,
 }
 
-/// Rows that travel together.
-#[derive(Default)]
-struct Batch {
-    rows: Vec<CallRow>,
-    callbacks: Vec<CallbackRow>,
-    recorded: Vec<LegId>,
-}
-
 /// What the call waits for.
 #[derive(Default)]
 struct Waiting {
     /// Answers to questions.
     answers: JoinSet<Input>,
-    /// The batch that is being written.
-    write: Option<BoxFuture<'static, Vec<LegId>>>,
-    /// What is to be written next.
+    /// What is to be written.
     next: Batch,
     /// What is already known and must be told.
     known: VecDeque<Input>,
 }
 
 impl Task {
-    /// Runs the call until it is over and all its rows are written.
+    /// Runs the call until it is over; its last rows may still be on their way then.
     pub(crate) async fn run(mut self) {
         let mut waiting = Waiting::default();
         tracing::info!(
@@ -83,7 +69,10 @@ impl Task {
         );
         loop {
             self.carry_out(&mut waiting).await;
-            self.start_write(&mut waiting);
+            let batch = std::mem::take(&mut waiting.next);
+            if !batch.is_empty() {
+                rows::put(&self.calls, self.shard, self.number, batch);
+            }
             if self.call.is_over() {
                 break;
             }
@@ -105,10 +94,6 @@ impl Task {
         self.on_trunks = OnTrunks::default();
         self.referrals = Referrals::default();
         self.calls.live.close(self.number);
-        while let Some(write) = waiting.write.take() {
-            write.await;
-            self.start_write(&mut waiting);
-        }
         tracing::info!(call.id = self.number.0, "a call is over");
     }
 
@@ -134,26 +119,20 @@ impl Task {
 
     /// Waits for whatever happens next.
     async fn next(&mut self, waiting: &mut Waiting) -> Option<Input> {
-        loop {
-            if let Some(known) = waiting.known.pop_front() {
-                return Some(known);
+        if let Some(known) = waiting.known.pop_front() {
+            return Some(known);
+        }
+        let due = self.call.poll_timeout();
+        let sleep = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due.into()).await,
+                None => std::future::pending().await,
             }
-            let due = self.call.poll_timeout();
-            let sleep = async {
-                match due {
-                    Some(due) => tokio::time::sleep_until(due.into()).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                input = self.inbox.next() => return input,
-                Some(Ok(answer)) = waiting.answers.join_next() => return Some(answer),
-                Some(recorded) = written(&mut waiting.write) => {
-                    waiting.known.extend(recorded.into_iter().map(Input::Recorded));
-                    self.start_write(waiting);
-                }
-                () = sleep => return Some(Input::Due),
-            }
+        };
+        tokio::select! {
+            input = self.inbox.next() => input,
+            Some(Ok(answer)) = waiting.answers.join_next() => Some(answer),
+            () = sleep => Some(Input::Due),
         }
     }
 
@@ -303,7 +282,9 @@ impl Task {
     /// Gives the plane a command. A plane that stays too busy has failed the leg.
     async fn media(&mut self, mut command: media::Command, waiting: &mut Waiting) {
         for _ in 0..MEDIA_TRIES {
-            match self.calls.media.send(command) {
+            let sent = self.calls.media.send(command);
+            self.calls.wake_media(self.shard);
+            match sent {
                 Ok(()) => return,
                 Err(back) => command = back,
             }
@@ -336,49 +317,6 @@ impl Task {
         };
         waiting.answers.spawn_on(asked, &self.calls.runtime);
     }
-
-    /// Starts writing what is to be written, unless a batch is on its way.
-    fn start_write(&self, waiting: &mut Waiting) {
-        let idle = waiting.next.rows.is_empty() && waiting.next.callbacks.is_empty();
-        if idle || waiting.write.is_some() {
-            return;
-        }
-        let batch = std::mem::take(&mut waiting.next);
-        waiting.write = Some(write(Arc::clone(&self.calls), batch).boxed());
-    }
-}
-
-/// Waits for the batch that is being written, if there is one.
-async fn written(write: &mut Option<BoxFuture<'static, Vec<LegId>>>) -> Option<Vec<LegId>> {
-    let recorded = write.as_mut()?.await;
-    *write = None;
-    Some(recorded)
-}
-
-/// Writes a batch, again while the store is busy; returns the legs whose rows are on disk.
-async fn write(calls: Arc<Inner>, batch: Batch) -> Vec<LegId> {
-    let mut pause = Duration::from_millis(50);
-    for _ in 0..WRITE_TRIES {
-        let written = calls
-            .store
-            .put_calls(batch.rows.clone(), batch.callbacks.clone())
-            .await;
-        let Err(error) = written else {
-            if !batch.callbacks.is_empty() {
-                calls.outbox.wake();
-            }
-            return batch.recorded;
-        };
-        tracing::warn!(%error, "the rows of a call are not written");
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2).min(LONGEST_WRITE_PAUSE);
-    }
-    tracing::error!(
-        rows = batch.rows.len(),
-        callbacks = batch.callbacks.len(),
-        "the rows of a call are lost"
-    );
-    Vec::new()
 }
 
 /// Asks the customer's server for a document and reads it.

@@ -195,18 +195,19 @@ impl Authenticator {
             cseq: request.cseq().map_or(0, |cseq| cseq.number),
         };
         let lifetime = self.0.settings.nonce_lifetime.as_secs();
-        let again = match self
-            .0
-            .replays
-            .note(seconds(now), lifetime, nonce, count, fingerprint)
-        {
-            Use::First => None,
-            Use::Retransmission { pending } => Some(Pending(pending)),
-            Use::Replay | Use::Forgotten => {
-                events.stale(now.wall, request, flow, &subscriber);
-                return challenge(true);
-            }
-        };
+        let again =
+            match self
+                .0
+                .replays
+                .note(seconds(now), lifetime, nonce, count, fingerprint, false)
+            {
+                Use::First => None,
+                Use::Retransmission { pending } => Some(Pending(pending)),
+                Use::Replay | Use::Forgotten => {
+                    events.stale(now.wall, request, flow, &subscriber);
+                    return challenge(true);
+                }
+            };
         events.fresh(subscriber.endpoint);
         self.0
             .guard
@@ -275,7 +276,7 @@ impl Authenticator {
         let count = credentials.nc.unwrap_or(1);
         let lifetime = self.0.settings.nonce_lifetime.as_secs();
         let replays = &self.0.replays;
-        match replays.note(seconds(now), lifetime, nonce, count, fingerprint) {
+        match replays.note(seconds(now), lifetime, nonce, count, fingerprint, false) {
             Use::First | Use::Retransmission { .. } => Ok(()),
             Use::Replay | Use::Forgotten => challenge(true),
         }
@@ -390,7 +391,8 @@ impl Authenticator {
     /// The To tag of our answers to a request: the same each time it comes.
     pub(crate) fn tag(&self, shard: u8, branch: &str, call_id: &str) -> String {
         let hash = self.0.tags.hash_one((branch, call_id));
-        format!("{shard:02x}{hash:016x}")
+        let [a, b, c, d, e, f, g, h] = hash.to_be_bytes();
+        digest::hex_text(&[shard, a, b, c, d, e, f, g, h])
     }
 
     /// Notes that the answer waits for its commit, or that it does not any more.

@@ -5,6 +5,7 @@
 //! user's challenge is that of a user who does not exist (S67).
 
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
 use sip::digest::Algorithm;
@@ -18,18 +19,20 @@ const CAPACITY: usize = 100_000;
 #[derive(Debug, Default)]
 pub(crate) struct Capabilities {
     shown: DashMap<u64, Algorithm>,
+    /// Somebody has ever shown something. Asking `shown` would take all its locks.
+    any: AtomicBool,
     hasher: RandomState,
 }
 
 impl Capabilities {
-    /// Whether nobody has shown anything.
+    /// Whether nobody has ever shown anything.
     pub(crate) fn is_empty(&self) -> bool {
-        self.shown.is_empty()
+        !self.any.load(Ordering::Acquire)
     }
 
     /// The algorithm that the sender of this request has shown.
     pub(crate) fn of(&self, request: &Request, flow: Flow, realm: &str) -> Option<Algorithm> {
-        if self.shown.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let shown = self.shown.get(&self.key(request, flow, realm))?;
@@ -47,6 +50,7 @@ impl Capabilities {
             self.shown.clear();
         }
         self.shown.insert(key, algorithm);
+        self.any.store(true, Ordering::Release);
     }
 
     /// A user, where it is, and its program.

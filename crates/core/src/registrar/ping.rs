@@ -8,6 +8,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -32,6 +33,8 @@ const MOST_PINGS: usize = 2_000;
 #[derive(Debug, Default)]
 pub(crate) struct Awaited {
     phones: DashMap<PingMark, Missed>,
+    /// Somebody was ever pinged. Asking `phones` would take all its locks.
+    any: AtomicBool,
     hasher: RandomState,
 }
 
@@ -60,6 +63,7 @@ impl Awaited {
 
     /// Notes a ping. `true`: those before it were too many, and this is when it shows.
     fn asked(&self, mark: PingMark, until: u64, misses: u32) -> bool {
+        self.any.store(true, Ordering::Release);
         let mut missed = self.phones.entry(mark).or_insert(Missed {
             pings: 0,
             silent: false,
@@ -82,7 +86,7 @@ impl Awaited {
 
     /// Notes that a binding was made or refreshed.
     pub(crate) fn registered(&self, endpoint: Id, binding: &View<'_>) {
-        if !self.phones.is_empty() {
+        if self.any.load(Ordering::Acquire) {
             self.heard(self.mark_of(endpoint, binding.key, binding.local, binding.remote));
         }
     }
@@ -90,7 +94,7 @@ impl Awaited {
     /// Tells whether a phone has left too many pings unanswered.
     pub(crate) fn is_silent(&self, binding: &Binding) -> bool {
         let missed = || self.phones.get(&self.mark(binding));
-        !self.phones.is_empty() && missed().is_some_and(|missed| missed.silent)
+        self.any.load(Ordering::Acquire) && missed().is_some_and(|missed| missed.silent)
     }
 
     /// Forgets phones that are pinged no more.

@@ -1,17 +1,22 @@
 //! Which nonce counts were used: RFC 7616 §3.4 "nc", §5.5. A nonce costs memory only after somebody proved a password
 //! with it, so strangers cannot fill the table.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 use sip::digest::NonceId;
 
-/// Nonces in use at once, 48 octets each: two for each of a million users. When they are more, the older half is forgotten and counts as stale from then on:
+/// Parts of the table, each with a lock of its own, so small that neither its growth nor its cleaning is felt by who waits
+/// for it; a power of two.
+const STRIPES: usize = 1024;
+
+/// Nonces that a part remembers, 48 octets each: what a hash table of 2,048 places holds. Together they are 1.8 million.
+/// When there are more, those past their age are forgotten, and then the older half, which counts as stale from then on:
 /// its owners are challenged once more and ask nobody for a password.
-const CAPACITY: usize = 2_000_000;
+const CAPACITY: usize = 1792;
 
 /// What one request is known by when it comes again (RFC 3261 §17.2.3), and where it came from.
 #[derive(Copy, Clone, Debug)]
@@ -68,33 +73,34 @@ impl Hasher for ByNumber {
 /// The highest count of each nonce, bounded, striped by nonce.
 #[derive(Debug)]
 pub(crate) struct Replays {
-    last: DashMap<NonceId, Last, BuildHasherDefault<ByNumber>>,
-    /// As many as `last` has, since asking it takes all its locks.
-    count: AtomicUsize,
+    stripes: Box<[Mutex<Stripe>]>,
     hasher: RandomState,
     capacity: usize,
+}
+
+#[derive(Debug, Default)]
+struct Stripe {
+    last: HashMap<NonceId, Last, BuildHasherDefault<ByNumber>>,
     /// Nonces that were minted before this second are forgotten.
-    floor: AtomicU64,
+    floor: u64,
 }
 
 impl Default for Replays {
     fn default() -> Self {
-        Self::with_capacity(CAPACITY)
+        Self::with_capacity(STRIPES, CAPACITY)
     }
 }
 
 impl Replays {
-    fn with_capacity(capacity: usize) -> Self {
+    fn with_capacity(stripes: usize, capacity: usize) -> Self {
         Self {
-            last: DashMap::default(),
-            count: AtomicUsize::new(0),
+            stripes: (0..stripes).map(|_| Mutex::default()).collect(),
             hasher: RandomState::new(),
             capacity,
-            floor: AtomicU64::new(0),
         }
     }
 
-    /// Notes the use of a count; counts must rise (RFC 7616 §3.4).
+    /// Notes the use of a count; counts must rise (RFC 7616 §3.4). `pending`: its answer is going to wait for a commit.
     pub(crate) fn note(
         &self,
         now: u64,
@@ -102,26 +108,27 @@ impl Replays {
         nonce: NonceId,
         count: u32,
         request: Fingerprint<'_>,
+        pending: bool,
     ) -> Use {
-        if self.count.load(Ordering::Relaxed) >= self.capacity {
-            self.make_room(now, lifetime);
-        }
-        if nonce.minted < self.floor.load(Ordering::Acquire) {
-            return Use::Forgotten;
-        }
         let request = self.hasher.hash_one((
             request.source,
             request.branch,
             request.call_id,
             request.cseq,
         ));
-        match self.last.entry(nonce) {
+        let mut stripe = self.stripe(nonce);
+        if stripe.last.len() >= self.capacity {
+            stripe.make_room(now, lifetime, self.capacity);
+        }
+        if nonce.minted < stripe.floor {
+            return Use::Forgotten;
+        }
+        match stripe.last.entry(nonce) {
             Entry::Vacant(slot) => {
-                self.count.fetch_add(1, Ordering::Relaxed);
                 slot.insert(Last {
                     count,
                     request,
-                    pending: false,
+                    pending,
                 });
                 Use::First
             }
@@ -130,7 +137,7 @@ impl Replays {
                 if count > last.count {
                     last.count = count;
                     last.request = request;
-                    last.pending = false;
+                    last.pending = pending;
                     Use::First
                 } else if count == last.count && request == last.request {
                     Use::Retransmission {
@@ -145,7 +152,7 @@ impl Replays {
 
     /// Notes that the answer to the last request with this nonce waits for its commit, or that it does not any more.
     pub(crate) fn set_pending(&self, nonce: NonceId, count: u32, pending: bool) {
-        if let Some(mut last) = self.last.get_mut(&nonce)
+        if let Some(last) = self.stripe(nonce).last.get_mut(&nonce)
             && last.count == count
         {
             last.pending = pending;
@@ -154,7 +161,7 @@ impl Replays {
 
     /// Forgets a use, so that the same request may be tried again after its commit failed.
     pub(crate) fn forget(&self, nonce: NonceId, count: u32) {
-        if let Some(mut last) = self.last.get_mut(&nonce)
+        if let Some(last) = self.stripe(nonce).last.get_mut(&nonce)
             && last.count == count
         {
             last.pending = false;
@@ -162,36 +169,40 @@ impl Replays {
         }
     }
 
-    /// Forgets nonces that no longer pass the check of their age.
+    /// Forgets nonces that no longer pass the check of their age, one stripe after the other.
     pub(crate) fn sweep(&self, now: u64, lifetime: u64) {
-        self.forget_before(now.saturating_sub(lifetime));
-    }
-
-    /// Forgets the older half of what is young enough to count; at least what was not minted in this second.
-    fn make_room(&self, now: u64, lifetime: u64) {
-        let floor = self.floor.load(Ordering::Acquire);
-        let oldest = floor.max(now.saturating_sub(lifetime));
-        let middle = oldest + now.saturating_sub(oldest).div_ceil(2);
-        // Whoever comes second finds the floor raised, or raises it by another half: neither does harm.
-        if middle > floor
-            && self
-                .floor
-                .compare_exchange(floor, middle, Ordering::AcqRel, Ordering::Acquire)
-                .is_ok()
-        {
-            self.forget_before(middle);
+        for stripe in &self.stripes {
+            lock(stripe).forget_before(now.saturating_sub(lifetime));
         }
     }
 
-    fn forget_before(&self, minted: u64) {
-        self.last.retain(|nonce, _| {
-            let stays = nonce.minted >= minted;
-            if !stays {
-                self.count.fetch_sub(1, Ordering::Relaxed);
-            }
-            stays
-        });
+    fn stripe(&self, nonce: NonceId) -> MutexGuard<'_, Stripe> {
+        // The upper half: a stripe's own table goes by the lower one.
+        let index = (nonce.number >> 32) as usize % self.stripes.len();
+        lock(&self.stripes[index])
     }
+}
+
+impl Stripe {
+    /// Forgets what is past its age; when that is less than a quarter, the older half of the rest: at least what was not
+    /// minted in this second.
+    fn make_room(&mut self, now: u64, lifetime: u64, capacity: usize) {
+        let oldest = self.floor.max(now.saturating_sub(lifetime));
+        self.forget_before(oldest);
+        if self.last.len() * 4 > capacity * 3 {
+            self.floor = oldest + now.saturating_sub(oldest).div_ceil(2);
+            self.forget_before(self.floor);
+        }
+    }
+
+    fn forget_before(&mut self, minted: u64) {
+        self.last.retain(|nonce, _| nonce.minted >= minted);
+    }
+}
+
+fn lock(stripe: &Mutex<Stripe>) -> MutexGuard<'_, Stripe> {
+    // What changes a stripe does not panic in between.
+    stripe.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -211,7 +222,7 @@ mod tests {
     fn a_count_is_good_once_and_the_same_request_again_is_no_replay() {
         let replays = Replays::default();
         let nonce = minted(100);
-        let note = |count, request| replays.note(100, 120, nonce, count, request);
+        let note = |count, request| replays.note(100, 120, nonce, count, request, false);
         assert_eq!(note(1, request("b1", 1)), Use::First);
         replays.set_pending(nonce, 1, true);
         assert_eq!(
@@ -233,12 +244,12 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_the_older_half_which_is_stale_from_then_on() {
-        let replays = Replays::with_capacity(2);
-        let note = |now, nonce| replays.note(now, 120, nonce, 1, request("b", 1));
+        let replays = Replays::with_capacity(1, 2);
+        let note = |now, nonce| replays.note(now, 120, nonce, 1, request("b", 1), false);
         assert_eq!(note(100, minted(100)), Use::First);
         assert_eq!(note(200, minted(190)), Use::First);
         assert_eq!(note(200, minted(200)), Use::First);
-        assert_eq!(replays.last.len(), 2);
+        assert_eq!(held(&replays), 2);
         assert_eq!(note(201, minted(100)), Use::Forgotten);
         let again = Use::Retransmission { pending: false };
         assert_eq!(note(201, minted(200)), again);
@@ -248,13 +259,21 @@ mod tests {
     fn nonces_past_their_age_are_swept() {
         let replays = Replays::default();
         assert_eq!(
-            replays.note(100, 120, minted(100), 1, request("b", 1)),
+            replays.note(100, 120, minted(100), 1, request("b", 1), false),
             Use::First
         );
         replays.sweep(220, 120);
-        assert_eq!(replays.last.len(), 1);
+        assert_eq!(held(&replays), 1);
         replays.sweep(221, 120);
-        assert_eq!(replays.last.len(), 0);
+        assert_eq!(held(&replays), 0);
+    }
+
+    fn held(replays: &Replays) -> usize {
+        replays
+            .stripes
+            .iter()
+            .map(|stripe| lock(stripe).last.len())
+            .sum()
     }
 
     fn minted(minted: u64) -> NonceId {

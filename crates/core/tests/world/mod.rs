@@ -338,7 +338,7 @@ fn plane(told: Arc<OnceLock<offhook_core::Calls>>) -> MediaHandle {
     };
     let random: ChaCha12Rng = rand::SeedableRng::seed_from_u64(1);
     let plane = Mutex::new(media::Plane::new(config, random));
-    MediaHandle::new(move |command| {
+    let send = move |command| {
         let now = std::time::Instant::now();
         let mut plane = plane.lock().expect("the plane");
         plane.handle(now, media::Input::Command(command));
@@ -360,7 +360,8 @@ fn plane(told: Arc<OnceLock<offhook_core::Calls>>) -> MediaHandle {
             }
         }
         Ok(())
-    })
+    };
+    MediaHandle::new(send, || ())
 }
 
 /// A dialect of few words.

@@ -64,7 +64,7 @@ impl World {
             shards: vec![inbox],
             dialer: offhook_core::Dialer::none(),
         };
-        let media = MediaHandle::new(|_| Ok(()));
+        let media = MediaHandle::new(|_| Ok(()), || ());
         let dialects = Dialects::new(dialects::dialect);
         let core = Core::start(
             settings,

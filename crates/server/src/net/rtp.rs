@@ -1,7 +1,7 @@
 //! Pairs of UDP sockets for RTP and RTCP out of the configured range: RTP on the even port, RTCP on the odd one above it
 //! (RFC 3550 §11). A pair rests after its call, so that late packets of that call do not meet the next one, and whatever
 //! reaches a socket before it is used is thrown away. Some pairs stay open after their calls, because a socket costs more to
-//! make than to keep: each is connected to itself, so that the kernel takes nothing from anybody else.
+//! make than to keep. The first late packet connects such a socket to itself: the kernel takes nothing from anybody then.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,10 +23,10 @@ const DRAINED: usize = 64;
 const KEPT: usize = 4_096;
 
 /// One descriptor in so many may be kept open for calls to come; a pair has two.
-const SHARE_OF_DESCRIPTORS: usize = 8;
+const SHARE_OF_DESCRIPTORS: usize = 4;
 
 /// How long a pair rests that stays open: nothing waits in it for the next call.
-const OPEN_REST: Duration = Duration::from_secs(1);
+const OPEN_REST: Duration = Duration::from_millis(250);
 
 /// The ports that calls may use.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub struct Pair {
     pub rtcp: UdpSocket,
     /// The even port.
     pub number: u16,
+    /// Whether a socket of it is connected to itself.
+    is_shut: bool,
 }
 
 /// Every pair is in use, resting, or taken by another program.
@@ -91,23 +93,30 @@ impl RtpPorts {
         }
     }
 
-    /// Takes a pair that was kept open, or binds one. A pair that another program uses goes to the end of the line.
-    pub fn open(&mut self, now: Instant) -> Result<Pair, Exhausted> {
+    /// Takes a pair that was kept open, or makes one and has it watched for packets by `watch`. A pair that another program uses goes to the end of the line.
+    pub fn open(
+        &mut self,
+        now: Instant,
+        watch: impl Fn(&Pair) -> io::Result<()>,
+    ) -> Result<Pair, Exhausted> {
         self.wake(now);
         if let Some(pair) = self.rested(now) {
             return Ok(pair);
         }
-        self.first_free().or_else(|_| {
+        self.first_free(&watch).or_else(|_| {
             self.wake(now + (REST - LEAST_REST));
             let rested = |ports: &mut Self| ports.rested(now + (OPEN_REST - LEAST_REST));
-            self.first_free().or_else(|_| rested(self).ok_or(Exhausted))
+            self.first_free(&watch)
+                .or_else(|_| rested(self).ok_or(Exhausted))
         })
     }
 
     /// Takes the open pair that has rested longest.
     fn rested(&mut self, now: Instant) -> Option<Pair> {
-        while let Some((_, pair)) = self.kept.pop_front_if(|(until, _)| *until <= now) {
-            if pair.sockets().into_iter().all(reopen) {
+        while let Some((_, mut pair)) = self.kept.pop_front_if(|(until, _)| *until <= now) {
+            pair.sockets().into_iter().for_each(drain);
+            let was_shut = std::mem::take(&mut pair.is_shut);
+            if !was_shut || pair.sockets().into_iter().all(reopen) {
                 return Some(pair);
             }
             self.free.push_back(pair.number);
@@ -115,10 +124,13 @@ impl RtpPorts {
         None
     }
 
-    fn first_free(&mut self) -> Result<Pair, Exhausted> {
+    fn first_free(&mut self, watch: impl Fn(&Pair) -> io::Result<()>) -> Result<Pair, Exhausted> {
         for _ in 0..self.free.len() {
             let number = self.free.pop_front().ok_or(Exhausted)?;
-            match self.bind(number) {
+            match self
+                .bind(number)
+                .and_then(|pair| watch(&pair).map(|()| pair))
+            {
                 Ok(pair) => return Ok(pair),
                 Err(_) => self.free.push_back(number),
             }
@@ -136,10 +148,26 @@ impl RtpPorts {
 
     /// Lets a pair rest, open or not.
     pub fn close(&mut self, now: Instant, pair: Pair) {
-        if self.kept.len() < self.most_kept && pair.sockets().into_iter().all(shut) {
+        if self.kept.len() < self.most_kept {
             self.kept.push_back((now + OPEN_REST, pair));
         } else {
             self.resting.push_back((now + REST, pair.number));
+        }
+    }
+
+    /// A packet came to a port of a pair that rests open: from now on nothing is let in until it is used again.
+    pub fn late(&mut self, port: u16) {
+        let number = port & !1;
+        let pair = self.kept.iter_mut().find(|(_, pair)| pair.number == number);
+        if let Some((_, pair)) = pair {
+            let socket = if port == number {
+                &pair.rtp
+            } else {
+                &pair.rtcp
+            };
+            shut(socket);
+            drain(socket);
+            pair.is_shut = true;
         }
     }
 
@@ -154,20 +182,18 @@ impl RtpPorts {
             rtp: open(number)?,
             rtcp: open(number + 1)?,
             number,
+            is_shut: false,
         })
     }
 }
 
-/// Lets nobody in any more.
-fn shut(socket: &UdpSocket) -> bool {
-    socket
-        .local_addr()
-        .is_ok_and(|own| socket.connect(own).is_ok())
+/// Lets nobody in any more. If that fails, packets go on to be thrown away one by one.
+fn shut(socket: &UdpSocket) {
+    let _ = socket.local_addr().and_then(|own| socket.connect(own));
 }
 
-/// Lets everybody in again, without what came before the socket was shut.
+/// Lets everybody in again.
 fn reopen(socket: &UdpSocket) -> bool {
-    drain(socket);
     rustix::net::connect_unspec(socket).is_ok()
 }
 
@@ -191,6 +217,10 @@ mod tests {
         Instant::now()
     }
 
+    fn unwatched(_: &Pair) -> io::Result<()> {
+        Ok(())
+    }
+
     /// A range of two pairs that nothing else uses at this moment; each test looks in a block of its own.
     fn two_pairs(block: u16) -> PortRange {
         let block = 40_000 + block * 2000;
@@ -208,42 +238,56 @@ mod tests {
     fn r15_a_range_that_is_used_up_refuses_until_a_pair_has_rested() {
         let (start, range) = (some_instant(), two_pairs(0));
         let mut ports = RtpPorts::new(LOOPBACK, range);
-        let (first, second) = (ports.open(start).unwrap(), ports.open(start).unwrap());
+        let (first, second) = (
+            ports.open(start, unwatched).unwrap(),
+            ports.open(start, unwatched).unwrap(),
+        );
         assert_eq!(
             (first.number, second.number),
             (range.first, range.first + 2)
         );
         assert_eq!(first.rtcp.local_addr().unwrap().port(), first.number + 1);
-        assert_eq!(ports.open(start).unwrap_err(), Exhausted);
+        assert_eq!(ports.open(start, unwatched).unwrap_err(), Exhausted);
 
         ports.close(start, first);
-        assert_eq!(ports.open(start + LEAST_REST / 2).unwrap_err(), Exhausted);
-        assert_eq!(ports.open(start + LEAST_REST).unwrap().number, range.first);
+        assert_eq!(
+            ports.open(start + LEAST_REST / 2, unwatched).unwrap_err(),
+            Exhausted
+        );
+        assert_eq!(
+            ports.open(start + LEAST_REST, unwatched).unwrap().number,
+            range.first
+        );
     }
 
     #[test]
     fn a_pair_rests_its_time_while_there_are_others() {
         let (start, range) = (some_instant(), two_pairs(1));
         let mut ports = RtpPorts::new(LOOPBACK, range);
-        let first = ports.open(start).unwrap();
+        let first = ports.open(start, unwatched).unwrap();
         ports.close(start, first);
-        let second = ports.open(start + OPEN_REST / 2).unwrap();
+        let second = ports.open(start + OPEN_REST / 2, unwatched).unwrap();
         assert_eq!(second.number, range.first + 2);
-        assert_eq!(ports.open(start + OPEN_REST).unwrap().number, range.first);
+        assert_eq!(
+            ports.open(start + OPEN_REST, unwatched).unwrap().number,
+            range.first
+        );
     }
 
     #[test]
     fn a_pair_that_is_used_again_brings_nothing_of_the_time_before() {
         let (start, range) = (some_instant(), two_pairs(3));
         let mut ports = RtpPorts::new(LOOPBACK, range);
-        let pair = ports.open(start).unwrap();
+        let pair = ports.open(start, unwatched).unwrap();
         let phone = UdpSocket::bind(SocketAddr::new(LOOPBACK, 0)).unwrap();
         let to = pair.rtp.local_addr().unwrap();
         phone.send_to(b"late", to).unwrap();
         ports.close(start, pair);
+        ports.late(to.port());
         // Whoever sends to it now may hear that nobody listens.
         let _ = phone.send_to(b"later", to);
-        let pair = ports.open(start + REST).unwrap();
+        assert!(ports.kept.iter().all(|(_, pair)| pair.is_shut));
+        let pair = ports.open(start + REST, unwatched).unwrap();
         assert_eq!(pair.number, range.first);
         let mut heard = [0; 8];
         assert!(pair.rtp.recv_from(&mut heard).is_err());
@@ -262,7 +306,10 @@ mod tests {
         let (start, range) = (some_instant(), two_pairs(2));
         let _other = UdpSocket::bind(SocketAddr::new(LOOPBACK, range.first + 1)).unwrap();
         let mut ports = RtpPorts::new(LOOPBACK, range);
-        assert_eq!(ports.open(start).unwrap().number, range.first + 2);
-        assert_eq!(ports.open(start).unwrap_err(), Exhausted);
+        assert_eq!(
+            ports.open(start, unwatched).unwrap().number,
+            range.first + 2
+        );
+        assert_eq!(ports.open(start, unwatched).unwrap_err(), Exhausted);
     }
 }

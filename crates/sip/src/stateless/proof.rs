@@ -1,7 +1,10 @@
 //! The usual form of a digest (RFC 7616 §3.4, `qop=auth`, MD5), checked in place.
 
 use md5::{Digest, Md5};
+use memchr::{memchr, memchr2};
 use subtle::ConstantTimeEq;
+
+use super::scan::cut;
 
 /// Parameters that an Authorization may have.
 const MOST_PARAMS: usize = 16;
@@ -66,19 +69,19 @@ impl<'a> Proof<'a> {
         let (mut response, mut count, mut cnonce, mut qop) = (None, None, None, None);
         let (mut algorithm, mut opaque) = (None, None);
         for _ in 0..MOST_PARAMS {
-            let (name, after) = rest.trim_ascii_start().split_once('=')?;
+            let (name, after) = cut(rest.trim_ascii_start(), b'=')?;
             let (text, after) = match after.strip_prefix('"') {
                 Some(quoted) => {
-                    let (text, after) = quoted.split_once('"')?;
+                    let (text, after) = cut(quoted, b'"')?;
                     (text, after.trim_ascii_start())
                 }
                 None => {
-                    let end = after.find(',').unwrap_or(after.len());
+                    let end = memchr(b',', after.as_bytes()).unwrap_or(after.len());
                     let (text, after) = after.split_at_checked(end)?;
                     (text.trim_ascii_end(), after)
                 }
             };
-            if text.contains(['\\', '"']) {
+            if memchr2(b'\\', b'"', text.as_bytes()).is_some() {
                 return None;
             }
             let place = match name {

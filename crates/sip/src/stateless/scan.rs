@@ -124,7 +124,7 @@ impl<'a> Plain<'a> {
         }
         let via = found.via?;
         let (call_id, cseq) = (found.call_id?, found.cseq?);
-        let (digits, method) = cseq.split_once(' ')?;
+        let (digits, method) = cut(cseq, b' ')?;
         let method_fits = match asked {
             Asked::Register => method == "REGISTER",
             Asked::Options => method == "OPTIONS",
@@ -233,6 +233,12 @@ fn asks_for_more(value: &str) -> bool {
     })
 }
 
+/// What stands before and after the first of these ASCII characters.
+pub(super) fn cut(text: &str, at: u8) -> Option<(&str, &str)> {
+    let place = memchr(at, text.as_bytes())?;
+    Some((text.get(..place)?, text.get(place + 1..)?))
+}
+
 /// Cuts one line off; its end is CR LF and nothing else.
 fn cut_line(text: &str) -> Option<(&str, &str)> {
     let at = memchr2(b'\r', b'\n', text.as_bytes())?;
@@ -243,7 +249,7 @@ fn cut_line(text: &str) -> Option<(&str, &str)> {
 /// The host of `sip:host` or `sip:host:port`, when it is written in lower case.
 pub fn host_of(uri: &str) -> Option<&str> {
     let rest = uri.strip_prefix("sip:")?;
-    let (host, port) = match rest.split_once(':') {
+    let (host, port) = match cut(rest, b':') {
         Some((host, port)) => (host, Some(port)),
         None => (rest, None),
     };
@@ -260,7 +266,7 @@ pub fn host_of(uri: &str) -> Option<&str> {
 fn name_addr(value: &str) -> Option<(&str, &str)> {
     let rest = match value.strip_prefix('"') {
         Some(quoted) => {
-            let (name, rest) = quoted.split_once('"')?;
+            let (name, rest) = cut(quoted, b'"')?;
             if name.contains('\\') {
                 return None;
             }
@@ -268,7 +274,7 @@ fn name_addr(value: &str) -> Option<(&str, &str)> {
         }
         None => value,
     };
-    let (uri, params) = rest.strip_prefix('<')?.split_once('>')?;
+    let (uri, params) = rest.strip_prefix('<').and_then(|rest| cut(rest, b'>'))?;
     let plain = uri.bytes().all(|byte| {
         byte.is_ascii_graphic() && !matches!(byte, b'"' | b'<' | b'?' | b'%' | b'\\' | b',')
     });
@@ -286,8 +292,10 @@ fn plain_contact(value: &str) -> Option<PlainContact<'_>> {
 
 /// The branch of `SIP/2.0/UDP host:port;…` with parameters of plain words only and nothing that is filled in by a server.
 fn branch_of(via: &str) -> Option<&str> {
-    let (sent_by, params) = via.strip_prefix("SIP/2.0/UDP ")?.split_once(';')?;
-    let (host, port) = match sent_by.split_once(':') {
+    let (sent_by, params) = via
+        .strip_prefix("SIP/2.0/UDP ")
+        .and_then(|rest| cut(rest, b';'))?;
+    let (host, port) = match cut(sent_by, b':') {
         Some((host, port)) => (host, Some(port)),
         None => (sent_by, None),
     };
@@ -303,7 +311,7 @@ fn branch_of(via: &str) -> Option<&str> {
     let mut branch = None;
     let mut rport = false;
     for param in params.split(';') {
-        let (name, value) = param.split_once('=').unwrap_or((param, ""));
+        let (name, value) = cut(param, b'=').unwrap_or((param, ""));
         match name {
             "branch" if branch.is_none() => branch = Some(value),
             "rport" if param == "rport" && !rport => rport = true,

@@ -5,6 +5,7 @@
 //! comes meanwhile is the next batch. Old segments are cleaned: what is live in the oldest is written again at the end, and
 //! the file goes, once everything that was decided until then is on disk.
 
+mod cleaning;
 mod examine;
 pub(crate) mod frame;
 mod recovery;

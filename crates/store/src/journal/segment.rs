@@ -21,6 +21,7 @@ pub(crate) struct Directory {
 }
 
 /// A segment as it lies there.
+#[derive(Clone)]
 pub(crate) struct Listed {
     pub(crate) number: u64,
     pub(crate) path: PathBuf,
@@ -103,6 +104,15 @@ impl Directory {
         })
     }
 
+    /// The same directory, for another thread; the lock stays with this one.
+    pub(crate) fn another(&self) -> io::Result<Self> {
+        Ok(Directory {
+            path: self.path.clone(),
+            handle: self.handle.try_clone()?,
+            _lock: self._lock.try_clone()?,
+        })
+    }
+
     pub(crate) fn remove(&self, segment: &Listed) -> io::Result<()> {
         std::fs::remove_file(&segment.path)?;
         self.sync()
@@ -114,16 +124,22 @@ impl Directory {
 }
 
 impl Listed {
-    /// Reads all of it. Not one of ours, or of another version: an error. Made in the moment of a crash: nothing.
+    /// Reads all of it. Made in the moment of a crash: nothing.
     pub(crate) fn read(&self) -> io::Result<Option<Vec<u8>>> {
         let bytes = std::fs::read(&self.path)?;
+        Ok(self.has_records(&bytes)?.then_some(bytes))
+    }
+
+    /// Whether these octets of it hold records. Not one of ours, or of another version: an error. Made in the moment of a
+    /// crash: no.
+    pub(crate) fn has_records(&self, bytes: &[u8]) -> io::Result<bool> {
         let header = bytes.first_chunk::<HEADER>();
         match header.map(|header| header.split_at(8)) {
             Some((magic, number)) if *magic == MAGIC && *number == self.number.to_le_bytes() => {
-                Ok(Some(bytes))
+                Ok(true)
             }
-            Some(_) if bytes.iter().take(HEADER).all(|octet| *octet == 0) => Ok(None),
-            None => Ok(None),
+            Some(_) if bytes.iter().take(HEADER).all(|octet| *octet == 0) => Ok(false),
+            None => Ok(false),
             Some(_) => Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("{} is not a journal of this version", self.path.display()),

@@ -3,8 +3,10 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::thread;
+use std::time::Duration;
 
-use super::frame::{self, Next};
+use super::cleaning::{Cleaning, Removal};
 use super::recovery::Recovered;
 use super::segment::{self, Directory, Listed, Open};
 use super::{Batch, Outcome, Shared, Ticket};
@@ -14,9 +16,14 @@ use crate::error::Error;
 
 /// Dead octets that are left lying, beside as many as live ones.
 const TOLERATED: u64 = 64 << 20;
-/// Octets of an old segment that are looked through between two batches, or twice what the batch wrote: the cleaning has
-/// to be faster than the writing.
+/// Octets of an old segment that are looked through between two batches, or four times what the batch wrote: the cleaning,
+/// which reads them first, has to be faster than the writing.
 const STEP: usize = 256 << 10;
+
+/// A batch of more changes than this had company: the next one waits for some.
+const FEW: u64 = 8;
+/// How long: a sync costs as much for a hundred changes as for one.
+const COMPANY: Duration = Duration::from_micros(500);
 
 /// Where the journal is written.
 pub(super) struct Disk {
@@ -28,14 +35,7 @@ pub(super) struct Disk {
     /// The open segment's file is not to be trusted: a sync failed.
     broken: bool,
     cleaning: Option<Cleaning>,
-}
-
-/// The oldest segment on its way out.
-struct Cleaning {
-    bytes: Vec<u8>,
-    at: usize,
-    /// What was decided when the last record had been looked at; the file goes when that is on disk.
-    until: Option<u64>,
+    removal: Option<Removal>,
 }
 
 pub(super) struct Writer {
@@ -44,6 +44,8 @@ pub(super) struct Writer {
     disk: Option<Disk>,
     /// Given back and forth with the shared state, so that buffers keep their room.
     batch: Batch,
+    /// How many changes the last batch had.
+    changes: u64,
     /// Live records of an old segment, to be written behind the batch.
     again: Vec<u8>,
 }
@@ -57,6 +59,7 @@ impl Disk {
             sync: durability == Durability::Power,
             broken: false,
             cleaning: None,
+            removal: None,
         }
     }
 
@@ -109,64 +112,41 @@ impl Disk {
         !self.sealed.is_empty() && all + self.open.end > TOLERATED + 2 * live
     }
 
-    /// Looks through a part of the oldest segment and copies what is live; `decided` is the last change so far.
+    /// Goes on with the cleaning of the oldest segment, or begins it; `decided` is the last change so far.
     fn clean(
         &mut self,
-        step: usize,
+        octets: usize,
         table: &Table,
         again: &mut Vec<u8>,
         decided: impl FnOnce() -> u64,
     ) {
-        let Some(cleaning) = &mut self.cleaning else {
-            let Some((oldest, _)) = self.sealed.front() else {
-                return;
-            };
-            match oldest.read() {
-                Ok(bytes) => {
-                    self.cleaning = Some(Cleaning {
-                        bytes: bytes.unwrap_or_default(),
-                        at: segment::HEADER,
-                        until: None,
-                    });
-                }
-                Err(error) => {
-                    tracing::error!(%error, path = %oldest.path.display(), "a segment of bindings cannot be read and stays");
-                    // The others are cleaned in its place; it is read again at the next start.
-                    self.sealed.pop_front();
-                }
-            }
+        let Some((oldest, _)) = self.sealed.front() else {
+            self.cleaning = None;
             return;
         };
-        let stop = cleaning.at + step;
-        while cleaning.at < stop {
-            match frame::next(&cleaning.bytes, cleaning.at) {
-                Next::Frame(frame, next) => {
-                    for packed in frame.puts() {
-                        // Under the lock of its stripe a binding is live or has a newer record behind this one.
-                        if table.holds(frame.endpoint, packed) {
-                            let mut copy = frame::Writer::begin(again, frame.endpoint);
-                            copy.put(packed);
-                            copy.finish();
-                        }
-                    }
-                    cleaning.at = next;
-                }
-                Next::Damaged(next) => cleaning.at = next,
-                Next::End => {
-                    cleaning.until = Some(decided());
-                    return;
-                }
-            }
+        let outcome = match &mut self.cleaning {
+            Some(cleaning) => cleaning.step(octets, table, again, decided),
+            None => Cleaning::begin(oldest).map(|cleaning| self.cleaning = Some(cleaning)),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(%error, path = %oldest.path.display(), "a segment of bindings cannot be read and stays");
+            // The others are cleaned in its place; it is read again at the next start.
+            self.cleaning = None;
+            self.sealed.pop_front();
         }
     }
 
-    /// Removes the cleaned segment when all that took the place of its records is on disk.
+    /// Deletes the cleaned segment when all that took the place of its records is on disk. A segment goes after those
+    /// before it: else a binding whose end was in one of them would come back.
     fn finish_cleaning(&mut self, committed: u64) {
+        if self.removal.as_ref().is_some_and(Removal::is_finished) {
+            self.finish_removal();
+        }
         let done = self
             .cleaning
             .as_ref()
-            .is_some_and(|cleaning| cleaning.until.is_some_and(|until| until <= committed));
-        if !done {
+            .is_some_and(|cleaning| cleaning.is_done(committed));
+        if !done || self.removal.is_some() {
             return;
         }
         self.cleaning = None;
@@ -177,11 +157,23 @@ impl Disk {
             self.broken = true;
             return;
         }
-        if let Some((oldest, length)) = self.sealed.pop_front()
-            && let Err(error) = self.directory.remove(&oldest)
-        {
-            tracing::error!(%error, path = %oldest.path.display(), "an old segment of bindings stays");
-            self.sealed.push_front((oldest, length));
+        let Some(segment) = self.sealed.pop_front() else {
+            return;
+        };
+        let (oldest, length) = (segment.0.clone(), segment.1);
+        match Removal::begin(&self.directory, segment) {
+            Ok(removal) => self.removal = Some(removal),
+            Err(error) => {
+                tracing::error!(%error, path = %oldest.path.display(), "an old segment of bindings stays");
+                self.sealed.push_front((oldest, length));
+            }
+        }
+    }
+
+    fn finish_removal(&mut self) {
+        if let Some(segment) = self.removal.take().and_then(Removal::finish) {
+            self.cleaning = None;
+            self.sealed.push_front(segment);
         }
     }
 }
@@ -193,6 +185,7 @@ impl Writer {
             table,
             disk,
             batch: Batch::default(),
+            changes: 0,
             again: Vec::new(),
         }
     }
@@ -208,31 +201,39 @@ impl Writer {
             if outcome.is_ok() {
                 committed = committed.max(self.batch.to);
             }
-            let table = &self.table;
-            if let Some(disk) = &mut self.disk {
-                if outcome.is_err() {
-                    // A change that is undone may bring a record of the old segment back to life.
-                    disk.cleaning = None;
-                } else {
-                    disk.finish_cleaning(committed);
-                    if disk.cleaning.is_some() || disk.is_wasteful(table.live()) {
-                        let shared = &self.shared;
-                        let step = STEP.max(2 * self.batch.bytes.len());
-                        disk.clean(step, table, &mut self.again, || shared.lock().appended);
-                    }
-                }
-            }
+            let is_written = outcome.is_ok();
+            let octets = STEP.max(4 * self.batch.bytes.len());
             self.tell(outcome);
+            let Some(disk) = &mut self.disk else {
+                continue;
+            };
+            if !is_written {
+                // A change that is undone may bring a record of the old segment back to life.
+                disk.cleaning = None;
+                continue;
+            }
+            disk.finish_cleaning(committed);
+            if disk.cleaning.is_some() || disk.is_wasteful(self.table.live()) {
+                let shared = &self.shared;
+                disk.clean(octets, &self.table, &mut self.again, || {
+                    shared.lock().appended
+                });
+            }
         }
-        if let Some(disk) = &self.disk
-            && let Err(error) = disk.open.sync()
-        {
+        let Some(disk) = &mut self.disk else {
+            return;
+        };
+        disk.finish_removal();
+        if let Err(error) = disk.open.sync() {
             tracing::warn!(%error, "the journal of bindings did not close cleanly");
         }
     }
 
     /// Waits for the next batch; an empty one is for a cleaning that is on its way. False: there will be none.
     fn take(&mut self) -> bool {
+        if self.changes > FEW {
+            thread::sleep(COMPANY);
+        }
         let is_cleaning = |disk: &Option<Disk>| {
             disk.as_ref()
                 .is_some_and(|disk| disk.cleaning.is_some() && !disk.broken)
@@ -240,8 +241,10 @@ impl Writer {
         let mut state = self.shared.lock();
         loop {
             if !state.batch.bytes.is_empty() {
+                let before = self.batch.to;
                 std::mem::swap(&mut state.batch, &mut self.batch);
                 state.batch.to = self.batch.to;
+                self.changes = self.batch.to - before;
                 state.idle = false;
                 return true;
             }
@@ -250,6 +253,7 @@ impl Writer {
             }
             if is_cleaning(&self.disk) {
                 self.batch.to = state.batch.to;
+                self.changes = 0;
                 return true;
             }
             state.idle = true;

@@ -93,10 +93,6 @@ impl Authenticator {
         };
         let lifetime = self.0.settings.nonce_lifetime.as_secs();
         let replays = &self.0.replays;
-        let first = replays.note(seconds(now), lifetime, nonce, count, fingerprint) == Use::First;
-        if first {
-            replays.set_pending(nonce, count, true);
-        }
-        first
+        replays.note(seconds(now), lifetime, nonce, count, fingerprint, true) == Use::First
     }
 }
