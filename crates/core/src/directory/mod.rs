@@ -252,14 +252,6 @@ impl Directory {
         self.0.subscribers.of(endpoint)
     }
 
-    /// Whether nothing changed about a subscriber since it was looked up.
-    pub fn is_current(&self, subscriber: &Arc<Subscriber>) -> bool {
-        self.0
-            .subscribers
-            .of(subscriber.endpoint)
-            .is_some_and(|current| Arc::ptr_eq(&current, subscriber))
-    }
-
     /// How many endpoints there are.
     pub fn len(&self) -> usize {
         self.0.subscribers.len()

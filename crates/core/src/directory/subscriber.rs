@@ -4,6 +4,7 @@
 //! domains, under which a name is found only when exactly one domain has it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use dashmap::DashMap;
 use sip::digest::{self, Algorithm};
@@ -35,7 +36,27 @@ pub struct Subscriber {
     realms: [Arc<str>; 2],
     /// For each spelling of the password and each realm, once where both are the same: MD5, SHA-256, SHA-512-256.
     hashes: Box<[u8]>,
+    replaced: Replaced,
 }
+
+/// Set when another one takes its place, or nobody does. It says nothing about what a subscriber is: a copy is not
+/// replaced, and two that differ by this alone are equal.
+#[derive(Default)]
+struct Replaced(AtomicBool);
+
+impl Clone for Replaced {
+    fn clone(&self) -> Self {
+        Replaced::default()
+    }
+}
+
+impl PartialEq for Replaced {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Replaced {}
 
 /// Octets of the hashes of one password for one realm.
 const HASHES: usize = 16 + 32 + 32;
@@ -81,7 +102,13 @@ impl Subscriber {
             flavor: endpoint.flavor,
             realms: [Arc::clone(realm), Arc::clone(installation)],
             hashes: hashes.into_boxed_slice(),
+            replaced: Replaced::default(),
         }
+    }
+
+    /// Whether nothing changed since it was looked up.
+    pub fn is_current(&self) -> bool {
+        !self.replaced.0.load(Ordering::Acquire)
     }
 
     /// The first of [`Subscriber::ha1s`].
@@ -194,7 +221,9 @@ impl Subscribers {
             Err(place) => same_name.insert(place, Arc::clone(&subscriber)),
         }
         drop(same_name);
-        self.by_endpoint.insert(subscriber.endpoint, subscriber);
+        if let Some(former) = self.by_endpoint.insert(subscriber.endpoint, subscriber) {
+            former.replaced.0.store(true, Ordering::Release);
+        }
     }
 
     /// Puts a subscriber in unless its endpoint is there already: what was read earlier is not newer.
@@ -209,6 +238,7 @@ impl Subscribers {
         let Some((_, gone)) = self.by_endpoint.remove(&endpoint) else {
             return;
         };
+        gone.replaced.0.store(true, Ordering::Release);
         if let Some(mut same_name) = self.by_user.get_mut(&gone.user) {
             same_name.retain(|other| other.endpoint != endpoint);
         }

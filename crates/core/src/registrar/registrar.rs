@@ -200,7 +200,7 @@ impl Registrar {
             |held| {
                 // The password may have changed, or the endpoint gone, since it was checked: both are known before
                 // the bindings are dropped, and that waits for this lock.
-                if !self.directory.is_current(&who.subscriber) {
+                if !who.subscriber.is_current() {
                     return Err(refused(
                         Status::SERVICE_UNAVAILABLE,
                         "Endpoint is being changed",

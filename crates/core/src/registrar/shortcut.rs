@@ -248,7 +248,7 @@ impl Shortcut {
                     && known.path.is_none()
                     && !(same_call && request.number <= known.cseq)
             });
-            if !fits || !registrar.directory.is_current(&subscriber) {
+            if !fits || !subscriber.is_current() {
                 return Err(());
             }
             let agent = request.user_agent.unwrap_or_default();

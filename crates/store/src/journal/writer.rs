@@ -23,7 +23,7 @@ const STEP: usize = 256 << 10;
 /// A batch of more changes than this had company: the next one waits for some.
 const FEW: u64 = 8;
 /// How long: a sync costs as much for a hundred changes as for one.
-const COMPANY: Duration = Duration::from_micros(500);
+const COMPANY: Duration = Duration::from_micros(700);
 
 /// Where the journal is written.
 pub(super) struct Disk {
