@@ -70,8 +70,14 @@ class Udp:
     def __init__(self, server, address=None):
         self.to = server.sip_address()
         v6 = ":" in self.to[0]
-        self.socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((address or ("::1" if v6 else "127.0.0.1"), 0))
+        refused = []
+        while True:
+            self.socket = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM)
+            self.socket.bind((address or ("::1" if v6 else "127.0.0.1"), 0))
+            # A Contact with the number of one of the server's ports, of any transport, would seem to point at the server.
+            if self.socket.getsockname()[1] not in server.sip_ports:
+                break
+            refused.append(self.socket)
 
     def send(self, data):
         self.socket.sendto(data, self.to)

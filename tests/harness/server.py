@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 import pathlib
+import re
 import resource
 import signal
 import subprocess
@@ -73,6 +74,12 @@ class Server:
         """(host, port) of the first listener of `transport`, or of its first one with an IPv6 address."""
         host, port = next(a for a in self.ready["sip"][transport] if not v6 or a.startswith("[")).rsplit(":", 1)
         return host.strip("[]"), int(port)
+
+    @property
+    def sip_ports(self):
+        """The numbers of all its SIP listeners."""
+        addresses = (a for listed in self.ready["sip"].values() if isinstance(listed, list) for a in listed)
+        return {int(re.search(r":(\d+)(?:/|$)", a).group(1)) for a in addresses}
 
     @property
     def websocket(self):
