@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# latency: half of the peak rate of REGISTER, for SECONDS_OF_LOAD: percentiles.
+# latency: half of the peak rate of REGISTER, for SECONDS_OF_LOAD, then half of the peak rate of calls: percentiles.
 # overload: twice the peak for SECONDS_OF_LOAD, with calls of registered users beside it: goodput, memory, calls completed.
 #   The server has one core and the generators another one, so that neither takes the other's time. A generator is hardly
 #   cheaper than the server, so BRAKES busy loops share the server's core: with four it has a fifth of it, before and under load.
@@ -24,25 +24,32 @@ load() { # label, arguments
 load warm --bind "$BENCH_IP:17000" --conc 64 --count 20000
 for many in 64 256 1024 1024; do load peak --bind "$BENCH_IP:17000" --conc "$many" --duration 4; done
 peak=$(python3 -c "import json;print(int(max(r['ok_per_s'] for r in map(json.loads, open('$J')) if r['label'] == 'peak')))")
+calls() { # label, arguments
+  $PIN "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --users "$CALLERS" --quiet --allow-errors --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
+}
 case $1 in
-  latency) load half --bind "$BENCH_IP:17000" --conc 5000 --rate $((peak / 2)) --duration "$T" ;;
+  latency)
+    load half --bind "$BENCH_IP:17000" --conc 5000 --rate $((peak / 2)) --duration "$T"
+    for many in 16 64 64; do calls call-peak --conc "$many" --duration 4; done
+    most=$(python3 -c "import json;print(int(max(r['ok_per_s'] for r in map(json.loads, open('$J')) if r['label'] == 'call-peak')))")
+    calls half-calls --conc 500 --rate $((most / 2)) --duration "$T" ;;
   overload)
     a=$(hwm "$SUT_PID")
     # The callers are registered before the overload begins, and call all the time.
-    $PIN "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --first "$USERS" --users "$CALLERS" --rate "${CALLS_PER_SECOND:-20}" \
-      --duration $((T + 3)) --conc 1000 --quiet --allow-errors --json "$J" --label calls >"$BENCH_DIR/load.calls.txt" &
-    calls=$!
+    calls calls --first "$USERS" --rate "${CALLS_PER_SECOND:-20}" --duration $((T + 3)) --conc 1000 &
+    beside=$!
     sleep 3
     load double --bind "$BENCH_IP:17000" --conc "$USERS" --rate $((peak * ${TIMES:-2})) --duration "$T" --timeout 4
-    wait "$calls"; b=$(hwm "$SUT_PID")
+    wait "$beside"; b=$(hwm "$SUT_PID")
     echo "overload: at most $a KiB resident before, $b KiB at the end" ;;
 esac
 python3 - "$J" "$peak" <<'P'
 import json, os, sys
 peak = int(sys.argv[2])
 for r in (json.loads(line) for line in open(sys.argv[1])):
-    if r["label"] in ("half", "double", "calls"):
-        of_peak = "" if r["label"] == "calls" else f" ({r['ok_per_s'] / peak:.2f} of the peak {peak}/s)"
+    if r["label"] in ("half", "double", "calls", "half-calls"):
+        ringing = r["more"].get("INVITE to 18x")
+        of_peak = f" (INVITE to 180: p50 {ringing['p50_us'] / 1e3:.2f} ms p99 {ringing['p99_us'] / 1e3:.2f} ms)" if ringing else f" ({r['ok_per_s'] / peak:.2f} of the peak {peak}/s)"
         print(f"{r['label']}: {r['started'] / r['secs']:.0f}/s begun, {r['ok_per_s']:.0f}/s ok{of_peak}, {100 * r['ok'] / max(r['started'], 1):.2f} % of those begun; "
               f"{r['retransmitted']} retransmissions, p50 {r['latency']['p50_us'] / 1e3:.2f} ms p99 {r['latency']['p99_us'] / 1e3:.2f} ms; {r['errors'] or 'no errors'}")
 print(f"load average {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs: on a shared machine the figures are rough")
