@@ -33,11 +33,6 @@ pub const fn session(shard: u8, call: CallNumber, leg: LegId) -> sip::SessionId 
     sip::SessionId(((shard as u64) << 56) | ((call.0 & 0xff_ffff_ffff) << 16) | leg.0 as u64)
 }
 
-/// Reads the signalling shard from a session's number.
-pub const fn shard_of(session: sip::SessionId) -> u8 {
-    (session.0 >> 56) as u8
-}
-
 /// Reads call and leg from a session's number.
 pub const fn leg_of(session: sip::SessionId) -> (CallNumber, LegId) {
     (

@@ -33,7 +33,7 @@ pub use aside::{Aside, Digit};
 pub use call::{Call, Caller, Input, Now, Output, Script, Start};
 pub use cdr::{Cause, Cdr, HangupSource};
 pub use command::Command;
-pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session, shard_of};
+pub use leg::{CallNumber, EndpointId, LegId, LegRecord, leg_of, session};
 pub use verb::{
     Dial, Document, Hangup, HangupReason, HttpMethod, Link, LocateFailure, Located, OverTrunk,
     Place, QueryId, Redirect, Redirected, Referred, Shown, Target, TargetKind, Verb,

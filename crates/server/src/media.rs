@@ -138,8 +138,6 @@ struct Relay {
     names: Box<[Option<PortId>]>,
     epoll: OwnedFd,
     inbox: Media,
-    /// What is to be told at the end of a turn, all at once: whoever hears of it is woken once.
-    events: Vec<Event>,
 }
 
 impl Relay {
@@ -166,7 +164,6 @@ impl Relay {
             names: vec![None; usize::from(u16::MAX / 2) + 1].into_boxed_slice(),
             epoll,
             inbox,
-            events: Vec::new(),
         })
     }
 
@@ -198,8 +195,7 @@ impl Relay {
                 self.inbox.wake.seen();
             }
             // Commands first: whoever was told that the way is open may use it at once.
-            more = self.commands(now);
-            self.events.drain(..).for_each(on_event);
+            more = self.commands(now, on_event);
             for event in &ready {
                 match event.data.u64() {
                     WAKE => {}
@@ -208,8 +204,7 @@ impl Relay {
             }
             if self.plane.poll_timeout().is_some_and(|due| due <= now) {
                 self.plane.handle(now, Input::Tick);
-                self.drain(now);
-                self.events.drain(..).for_each(on_event);
+                self.drain(now, on_event);
             }
         }
     }
@@ -249,21 +244,21 @@ impl Relay {
     }
 
     /// Gives the plane what has been asked of it; says whether more may be waiting.
-    fn commands(&mut self, now: Instant) -> bool {
+    fn commands(&mut self, now: Instant, on_event: &dyn Fn(Event)) -> bool {
         for _ in 0..COMMANDS {
             match self.inbox.commands.try_recv() {
                 Ok(command) => self.plane.handle(now, Input::Command(command)),
                 Err(TryRecvError::Empty | TryRecvError::Disconnected) => return false,
             }
-            self.drain(now);
+            self.drain(now, on_event);
         }
         true
     }
 
-    fn drain(&mut self, now: Instant) {
+    fn drain(&mut self, now: Instant, on_event: &dyn Fn(Event)) {
         while let Some(output) = self.plane.poll_output() {
             match output {
-                Output::Event(event) => self.events.push(event),
+                Output::Event(event) => on_event(event),
                 Output::OpenPorts { session, rtp, .. } => {
                     let input = match self.open(now, rtp) {
                         Ok(number) => Input::Ports {

@@ -142,7 +142,7 @@ impl Shard {
                     () = readable(&self.sockets) => {}
                     count = inbox.recv_many(&mut inputs, INPUTS) => if count == 0 { return },
                     () = self.core.registrar.committed(self.number) => {}
-                    () = self.core.calls.events_left(self.number) => {}
+                    () = self.core.calls.wanting(self.number) => {}
                     () = &mut sleep => {}
                     () = stop.cancelled() => return,
                 }
@@ -196,7 +196,6 @@ impl Shard {
             }
         }
         self.core.registrar.flush();
-        self.core.calls.take_events(self.number);
         self.answer();
         if self
             .stack

@@ -122,8 +122,8 @@ impl Calls {
         self.0.shard(shard).run_on(runtime);
     }
 
-    /// Returns when something was left for the calls of a shard: see [`Calls::take_events`].
-    pub async fn events_left(&self, shard: u8) {
+    /// Returns when calls of a shard want something that [`Calls::turn`] sees to.
+    pub async fn wanting(&self, shard: u8) {
         self.0.shard(shard).ready().await;
     }
 
@@ -136,13 +136,6 @@ impl Calls {
         }
         if shard.look() {
             self.0.media.wake();
-        }
-    }
-
-    /// Tells the calls of a shard, on whose thread this is, what the media plane left for them.
-    pub fn take_events(&self, shard: u8) {
-        for event in self.0.shard(shard).take() {
-            self.tell_media(event);
         }
     }
 
@@ -206,17 +199,9 @@ impl Calls {
         self.0.live.tell(call, Input::LegRefused(leg));
     }
 
-    /// Tells a call what happened to the media of one of its legs; never waits. If its shard has a thread of its own, it is
-    /// told on that.
+    /// Tells a call what happened to the media of one of its legs; never waits. Not by way of its shard's thread: a phone that
+    /// hears what it is about may answer sooner than that looks.
     pub fn media_event(&self, event: media::Event) {
-        let shard = self.0.shard(call::shard_of(session_of(&event)));
-        match shard.runtime() {
-            Some(_) => shard.leave(event),
-            None => self.tell_media(event),
-        }
-    }
-
-    fn tell_media(&self, event: media::Event) {
         let (call, _) = call::leg_of(session_of(&event));
         self.0.live.tell(call, Input::Media(event));
     }

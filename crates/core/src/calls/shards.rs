@@ -1,11 +1,9 @@
-//! What the calls of one signalling shard share: the thread that they run on, and what comes to them from other threads.
+//! What the calls of one signalling shard share: the thread that they run on, and what they ask of other threads.
 //!
-//! Media commands, media events and written rows are handed over in bulk: one wake-up of the other thread, not one for each
-//! call.
+//! Media commands and rows are handed over in bulk: one wake-up of the other thread, not one for each call.
 
-use std::mem;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -17,9 +15,6 @@ use crate::calls::rows::Rows;
 pub(crate) struct Shard {
     /// Where their tasks run, when its thread has said so.
     runtime: OnceLock<Handle>,
-    /// What the media plane has told since the thread last looked. It never holds more than the plane was asked for, and one
-    /// report of silence for each of its sessions now and then.
-    told: Mutex<Vec<media::Event>>,
     ready: Notify,
     /// Whether the media plane has to be woken for them.
     wants_media: AtomicBool,
@@ -38,18 +33,6 @@ impl Shard {
     /// Where its tasks run.
     pub(crate) fn runtime(&self) -> Option<&Handle> {
         self.runtime.get()
-    }
-
-    /// Leaves an event for the thread to find, and wakes it if it may be asleep.
-    pub(crate) fn leave(&self, event: media::Event) {
-        let was_empty = {
-            let mut told = self.lock();
-            told.push(event);
-            told.len() == 1
-        };
-        if was_empty {
-            self.ready.notify_one();
-        }
     }
 
     /// Has the media plane woken by the thread, when all calls that have something to do have had their turn.
@@ -71,17 +54,8 @@ impl Shard {
         self.wants_media.swap(false, Ordering::Relaxed)
     }
 
-    /// Returns when something was left, or is wanted.
+    /// Returns when something is wanted.
     pub(crate) async fn ready(&self) {
         self.ready.notified().await;
-    }
-
-    /// Takes what was left.
-    pub(crate) fn take(&self) -> Vec<media::Event> {
-        mem::take(&mut *self.lock())
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<media::Event>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
