@@ -1,6 +1,8 @@
-//! Calls: which call is whose (`inbound`), the task that owns one (`task`), what those of a shard share (`shards`), their rows (`rows`), which are alive (`live`), where their targets
-//! are (`locate`), where they are transferred (`referred`), what they say to each other (`across`), what their addresses mean (`aim`), what endpoints may do (`permission`), how much (`limits`), what comes from trunks (`from_trunk`)
-//! and goes to them (`over_trunk`, `on_trunk`), and the customer's HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
+//! Calls: which call is whose (`inbound`), the task that owns one (`task`), what those of a shard share (`shards`), their
+//! rows (`rows`), which are alive (`live`), where their targets are (`locate`), where they are transferred (`referred`),
+//! what they say to each other (`across`), what their addresses mean (`aim`), what endpoints may do (`permission`), how
+//! much (`limits`), what comes from trunks (`from_trunk`) and goes to them (`over_trunk`, `on_trunk`), and the customer's
+//! HTTP server: asked (`fetch`), told (`callback`), in a vendor's words (`dialect`).
 
 mod across;
 mod aim;
