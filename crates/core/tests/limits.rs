@@ -187,11 +187,7 @@ async fn minutes_of_a_day_end_the_call_that_uses_them_up_and_survive_a_restart()
     // What the day has used is read from the records.
     let mut row = newest(&world).await;
     row.bill_duration = 3 * 60;
-    world
-        .store
-        .put_calls(vec![row], Vec::new())
-        .await
-        .expect("written");
+    world.store.upsert_call(row).await.expect("written");
     let three = LimitChange {
         minutes_per_day: Some(Some(3)),
         ..LimitChange::default()

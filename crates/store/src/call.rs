@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::sqlite::SqliteRow;
@@ -115,13 +116,17 @@ pub struct CallFilter {
 impl Store {
     /// Inserts rows or replaces those with the same UUID, and puts callbacks into the outbox, all in one; returns after
     /// COMMIT.
-    pub async fn put_calls(&self, rows: Vec<CallRow>, callbacks: Vec<CallbackRow>) -> Result<()> {
+    pub async fn put_calls(
+        &self,
+        rows: Vec<Arc<CallRow>>,
+        callbacks: Vec<CallbackRow>,
+    ) -> Result<()> {
         self.put(Put { rows, callbacks }).await
     }
 
     /// Inserts a row or replaces the one with the same UUID.
     pub async fn upsert_call(&self, row: CallRow) -> Result<()> {
-        self.put_calls(vec![row], Vec::new()).await
+        self.put_calls(vec![Arc::new(row)], Vec::new()).await
     }
 
     /// The leg with this UUID, finished or not.
@@ -197,14 +202,14 @@ impl CallFilter {
 /// Rows of calls and what is to be told with them.
 #[derive(Default)]
 pub(crate) struct Put {
-    pub(crate) rows: Vec<CallRow>,
+    pub(crate) rows: Vec<Arc<CallRow>>,
     pub(crate) callbacks: Vec<CallbackRow>,
 }
 
 /// The calls of a batch: of a leg that was put several times, the last row.
 #[derive(Default)]
 pub(crate) struct Gathered {
-    rows: BTreeMap<Uuid, CallRow>,
+    rows: BTreeMap<Uuid, Arc<CallRow>>,
     /// The legs in the order in which they came, which is the order of lists.
     order: Vec<Uuid>,
     callbacks: Vec<CallbackRow>,
@@ -225,10 +230,13 @@ impl Gathered {
     /// Writes them in as few statements as possible.
     pub async fn write(self, connection: &mut SqliteConnection) -> Result<()> {
         for legs in self.order.chunks(ROWS) {
-            upsert(legs.iter().filter_map(|uuid| self.rows.get(uuid)))
-                .build()
-                .execute(&mut *connection)
-                .await?;
+            upsert(
+                legs.iter()
+                    .filter_map(|uuid| self.rows.get(uuid).map(Arc::as_ref)),
+            )
+            .build()
+            .execute(&mut *connection)
+            .await?;
         }
         for row in &self.callbacks {
             callback::insert(connection, row).await?;

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "each test file uses its share")]
 mod world;
 
+use std::sync::Arc;
+
 use store::{
     Application, ApplicationFilter, ApplicationKind, Busy, CallDirection, CallFilter, CallbackRow,
     Comparison, DomainFilter, DomainKind, EndpointFilter, Error, Flavor, HttpMethod, Id, Login,
@@ -374,6 +376,7 @@ async fn calls_are_listed_when_they_are_over_and_found_by_every_filter() {
     let live = call(3, 1, None);
     let foreign = call(4, 2, Some(50));
     let rows = vec![call(1, 1, None), b_leg.clone(), live.clone(), foreign];
+    let rows = rows.into_iter().map(Arc::new).collect();
     store.put_calls(rows, Vec::new()).await.unwrap();
     assert_eq!(store.calls_live().await.unwrap(), [call(1, 1, None), live]);
     store.upsert_call(answered.clone()).await.unwrap();
@@ -529,7 +532,7 @@ async fn a_callback_waits_until_it_is_due_and_survives_with_its_call() {
     };
     assert_eq!(store.next_callback(at(0)).await.unwrap(), None);
     store
-        .put_calls(vec![call(1, 1, Some(5))], vec![row.clone()])
+        .put_calls(vec![Arc::new(call(1, 1, Some(5)))], vec![row.clone()])
         .await
         .unwrap();
     assert_eq!(store.due_callbacks(at(4), 10).await.unwrap(), []);

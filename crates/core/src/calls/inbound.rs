@@ -111,6 +111,7 @@ impl Calls {
             on_trunks: OnTrunks::new(admitted.on_trunk),
             referrals: Referrals::default(),
             watch: Watch::default(),
+            is_recorded: false,
         };
         self.0.tasks.spawn_on(task.run(), self.0.runtime_of(shard));
         Decision::Accept(call::session(shard, number, LegId::A))

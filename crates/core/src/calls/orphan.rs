@@ -1,5 +1,6 @@
 //! Calls that the end of an earlier process cut off: their rows are closed, and their customers are told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use call::{
@@ -20,7 +21,7 @@ impl Calls {
         let (mut rows, mut callbacks) = (Vec::new(), Vec::new());
         for row in &live {
             let cdr = cdr(row, now);
-            rows.push(closed(row, &cdr));
+            rows.push(Arc::new(closed(row, &cdr)));
             let account = self.0.directory.account(row.account);
             let (Some(link), Some(account), LegId::A) =
                 (cdr.leg.hangup.clone(), account, cdr.leg.leg)

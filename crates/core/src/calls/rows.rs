@@ -1,15 +1,19 @@
-//! The rows of a shard's calls on their way to the store, one batch after the other, so that the final row of a leg never
-//! comes before its first.
+//! The rows of a shard's calls on their way to the store, those of a call in the order in which it wrote them.
 //!
-//! What comes up while a batch is being written is the next one: a commit costs more than all that one call writes.
+//! The first row of a call goes at once: the call waits for it. What comes up while a batch is being written is the next one: a
+//! commit costs more than all that one call writes. The other rows wait for company a little longer, and of a leg that has
+//! changed meanwhile only the last one is written. Rows that the store refuses are tried again beside the others: no
+//! call waits for another one's.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use call::{CallNumber, Input, LegId};
 use store::{CallRow, CallbackRow};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::calls::Inner;
 
@@ -20,15 +24,17 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A batch of so many calls shows that there is much to write; then the next one waits for company.
 const BUSY: usize = 4;
 /// As long.
-const COMPANY: Duration = Duration::from_millis(2);
+const COMPANY: Duration = Duration::from_millis(1);
+/// How long rows wait that no call waits for.
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Rows of one call that travel together.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
-    pub(crate) rows: Vec<CallRow>,
+    pub(crate) rows: Vec<Arc<CallRow>>,
     pub(crate) callbacks: Vec<CallbackRow>,
-    /// The legs whose first or changed rows are in it: the call hears that they are on disk.
-    pub(crate) recorded: Vec<LegId>,
+    /// Whether the call waits until they are on disk. Its first batch alone is of that kind.
+    pub(crate) is_awaited: bool,
 }
 
 /// The batch of one call, and how often it was tried.
@@ -41,40 +47,107 @@ struct Part {
 
 /// What is to be written. Its length is bounded by the number of calls: each has few rows.
 #[derive(Debug, Default)]
-pub(crate) struct Rows(Mutex<Waiting>);
+pub(crate) struct Rows {
+    waiting: Mutex<Waiting>,
+    /// Something came that a call waits for.
+    came: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Waiting {
-    parts: VecDeque<Part>,
+    awaited: Vec<Part>,
+    patient: Vec<Part>,
+    /// When the patient ones are written.
+    due: Option<Instant>,
+    /// What the store refused, with what its call has written since, and when it is tried again.
+    refused: BTreeMap<CallNumber, (Part, Instant)>,
     /// Whether a task sees to them.
     is_written: bool,
+}
+
+/// What is to be done now.
+enum Next {
+    Write(Vec<Part>),
+    Wait(Instant),
+    Nothing,
 }
 
 impl Batch {
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.callbacks.is_empty()
     }
+
+    fn append(&mut self, mut later: Batch) {
+        self.rows.append(&mut later.rows);
+        self.callbacks.append(&mut later.callbacks);
+        self.is_awaited |= later.is_awaited;
+    }
 }
 
-impl Rows {
-    fn take(&self) -> Option<Vec<Part>> {
-        let mut waiting = self.lock();
-        waiting.is_written = !waiting.parts.is_empty();
-        waiting
-            .is_written
-            .then(|| mem::take(&mut waiting.parts).into())
-    }
-
-    /// Puts those that were not written before what has come since.
-    fn put_back(&self, parts: Vec<Part>) {
-        let mut waiting = self.lock();
-        for part in parts.into_iter().rev() {
-            waiting.parts.push_front(part);
+impl Waiting {
+    fn put(&mut self, call: CallNumber, batch: Batch) {
+        if let Some((refused, _)) = self.refused.get_mut(&call) {
+            refused.batch.append(batch);
+            return;
+        }
+        let part = Part {
+            call,
+            batch,
+            tries: 0,
+        };
+        if part.batch.is_awaited {
+            self.awaited.push(part);
+        } else {
+            self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
+            self.patient.push(part);
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Waiting> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn next(&mut self, now: Instant) -> Next {
+        let again = self.refused.extract_if(.., |_, (_, due)| *due <= now);
+        let again: Vec<_> = again.map(|(_, (part, _))| part).collect();
+        if !again.is_empty() {
+            return Next::Write(again);
+        }
+        let mut parts = mem::take(&mut self.awaited);
+        if self.due.is_some_and(|due| due <= now) {
+            parts.append(&mut self.patient);
+            self.due = None;
+        }
+        if !parts.is_empty() {
+            return Next::Write(parts);
+        }
+        let refused = self.refused.values().map(|(_, due)| *due);
+        match refused.chain(self.due).min() {
+            Some(due) => Next::Wait(due),
+            None => Next::Nothing,
+        }
+    }
+
+    /// Keeps what was not written, before what its call has written since.
+    fn put_back(&mut self, mut part: Part, now: Instant) {
+        let pause = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(part.tries - 1));
+        for later in [&mut self.awaited, &mut self.patient] {
+            for later in later.extract_if(.., |later| later.call == part.call) {
+                part.batch.append(later.batch);
+            }
+        }
+        let due = now + pause.min(LONGEST_PAUSE);
+        self.refused.insert(part.call, (part, due));
+    }
+}
+
+impl Rows {
+    /// Says what is to be done; when it is nothing, the next batch has to start a task.
+    fn next(&self) -> Next {
+        let mut waiting = self.lock();
+        let next = waiting.next(Instant::now());
+        waiting.is_written = !matches!(next, Next::Nothing);
+        next
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,20 +162,20 @@ impl Drop for Writing<'_> {
     }
 }
 
-/// Has a batch of a call written; the call hears of it by [`Input::Recorded`].
+/// Has a batch of a call written; if the call awaits it, it hears of it by [`Input::Recorded`].
 pub(crate) fn put(calls: &Arc<Inner>, shard: u8, call: CallNumber, batch: Batch) {
+    let rows = &calls.shard(shard).rows;
+    let is_awaited = batch.is_awaited;
     let is_written = {
-        let mut waiting = calls.shard(shard).rows.lock();
-        waiting.parts.push_back(Part {
-            call,
-            batch,
-            tries: 0,
-        });
+        let mut waiting = rows.lock();
+        waiting.put(call, batch);
         mem::replace(&mut waiting.is_written, true)
     };
     if !is_written {
         let written = write_all(Arc::clone(calls), shard);
         calls.tasks.spawn_on(written, calls.runtime_of(shard));
+    } else if is_awaited {
+        rows.came.notify_one();
     }
 }
 
@@ -110,56 +183,57 @@ pub(crate) fn put(calls: &Arc<Inner>, shard: u8, call: CallNumber, batch: Batch)
 async fn write_all(calls: Arc<Inner>, shard: u8) {
     let rows = &calls.shard(shard).rows;
     let _writing = Writing(rows);
-    let mut pause = FIRST_PAUSE;
-    while let Some(parts) = rows.take() {
+    loop {
+        let parts = match rows.next() {
+            Next::Write(parts) => parts,
+            Next::Wait(until) => {
+                tokio::select! {
+                    () = tokio::time::sleep_until(until) => (),
+                    () = rows.came.notified() => (),
+                }
+                continue;
+            }
+            Next::Nothing => return,
+        };
         let is_busy = parts.len() >= BUSY;
-        let failed = write(&calls, parts).await;
-        if !failed.is_empty() {
-            rows.put_back(failed);
-            tokio::time::sleep(pause).await;
-            pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
-            continue;
-        }
-        pause = FIRST_PAUSE;
+        write(&calls, rows, parts).await;
         if is_busy {
             tokio::time::sleep(COMPANY).await;
         }
     }
 }
 
-/// Writes the parts in one, or, if that does not go, each by itself; returns those that are to be tried again.
-async fn write(calls: &Inner, parts: Vec<Part>) -> Vec<Part> {
-    let rows = parts.iter().flat_map(|part| &part.batch.rows);
+/// Writes the parts in one, or, if that does not go, each by itself; keeps those that are to be tried again.
+async fn write(calls: &Inner, rows: &Rows, parts: Vec<Part>) {
+    let all = parts.iter().flat_map(|part| &part.batch.rows);
     let callbacks = parts.iter().flat_map(|part| &part.batch.callbacks);
     let put = calls
         .store
-        .put_calls(rows.cloned().collect(), callbacks.cloned().collect());
+        .put_calls(all.cloned().collect(), callbacks.cloned().collect());
     if put.await.is_ok() {
         for part in parts {
             written(calls, &part);
         }
-        return Vec::new();
+        return;
     }
-    let mut failed = Vec::new();
     for mut part in parts {
-        let (rows, callbacks) = (part.batch.rows.clone(), part.batch.callbacks.clone());
-        let Err(error) = calls.store.put_calls(rows, callbacks).await else {
+        let batch = &part.batch;
+        let (count, callbacks) = (batch.rows.len(), batch.callbacks.len());
+        let put = calls
+            .store
+            .put_calls(batch.rows.clone(), batch.callbacks.clone());
+        let Err(error) = put.await else {
             written(calls, &part);
             continue;
         };
         tracing::warn!(%error, "the rows of a call are not written");
         part.tries += 1;
         if part.tries < TRIES {
-            failed.push(part);
-            continue;
+            rows.lock().put_back(part, Instant::now());
+        } else {
+            tracing::error!(rows = count, callbacks, "the rows of a call are lost");
         }
-        let Batch {
-            rows, callbacks, ..
-        } = &part.batch;
-        let (rows, callbacks) = (rows.len(), callbacks.len());
-        tracing::error!(rows, callbacks, "the rows of a call are lost");
     }
-    failed
 }
 
 /// Tells who waits for it.
@@ -167,7 +241,7 @@ fn written(calls: &Inner, part: &Part) {
     if !part.batch.callbacks.is_empty() {
         calls.outbox.wake();
     }
-    for leg in &part.batch.recorded {
-        calls.live.tell(part.call, Input::Recorded(*leg));
+    if part.batch.is_awaited {
+        calls.live.tell(part.call, Input::Recorded(LegId::A));
     }
 }

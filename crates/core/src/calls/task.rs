@@ -45,6 +45,8 @@ pub(crate) struct Task {
     pub(crate) on_trunks: OnTrunks,
     pub(crate) referrals: Referrals,
     pub(crate) watch: Watch,
+    /// Whether the caller's leg has its row, or will have it soon.
+    pub(crate) is_recorded: bool,
 }
 
 /// What the call waits for.
@@ -177,11 +179,11 @@ impl Task {
                         let leg = leg.leg;
                         waiting.known.push_back(Input::Allowed { leg, left });
                     }
-                    waiting
-                        .next
-                        .rows
-                        .push(record::live_row(&self.facts, &self.extra, &leg));
-                    waiting.next.recorded.push(leg.leg);
+                    let row = record::live_row(&self.facts, &self.extra, &leg);
+                    waiting.next.rows.push(Arc::new(row));
+                    // Its first row is the first that it wants.
+                    waiting.next.is_awaited |= !self.is_recorded;
+                    self.is_recorded = true;
                 }
                 Output::Cdr(cdr) => {
                     let now = self.calls.clock.now();
@@ -190,10 +192,8 @@ impl Task {
                         ticket.talked(&now, cdr.duration);
                     }
                     self.referrals.ended(&now, ticket, &cdr);
-                    waiting
-                        .next
-                        .rows
-                        .push(record::final_row(&self.facts, &self.extra, &cdr));
+                    let row = record::final_row(&self.facts, &self.extra, &cdr);
+                    waiting.next.rows.push(Arc::new(row));
                 }
                 Output::Over => (),
             }

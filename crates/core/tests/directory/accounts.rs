@@ -339,7 +339,9 @@ async fn finished_calls_are_filtered_and_live_ones_are_not_shown() {
     outbound.direction = CallDirection::Outbound;
     store
         .put_calls(
-            vec![live.clone(), outbound.clone(), call(3, one.id)],
+            [live.clone(), outbound.clone(), call(3, one.id)]
+                .map(Arc::new)
+                .to_vec(),
             Vec::new(),
         )
         .await

@@ -8,6 +8,7 @@
 mod cleaning;
 mod examine;
 pub(crate) mod frame;
+mod preparing;
 mod recovery;
 mod segment;
 mod writer;

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::cleaning::{Cleaning, Removal};
+use super::preparing::Preparing;
 use super::recovery::Recovered;
 use super::segment::{self, Directory, Listed, Open};
 use super::{Batch, Outcome, Shared, Ticket};
@@ -36,6 +37,8 @@ pub(super) struct Disk {
     broken: bool,
     cleaning: Option<Cleaning>,
     removal: Option<Removal>,
+    /// The next segment.
+    preparing: Option<Preparing>,
 }
 
 pub(super) struct Writer {
@@ -60,6 +63,7 @@ impl Disk {
             broken: false,
             cleaning: None,
             removal: None,
+            preparing: None,
         }
     }
 
@@ -94,7 +98,14 @@ impl Disk {
         if !self.sync && !self.broken {
             self.open.sync()?;
         }
-        let next = self.directory.create(self.open.number + 1)?;
+        let number = self.open.number + 1;
+        let next = match self.preparing.take() {
+            Some(prepared) if prepared.number() == number => prepared.finish().or_else(|error| {
+                tracing::warn!(%error, "the next segment of bindings was not made ahead");
+                self.directory.create(number)
+            }),
+            _ => self.directory.create(number),
+        }?;
         let former = std::mem::replace(&mut self.open, next);
         self.broken = false;
         let path = self.directory.path_of(former.number);
@@ -104,6 +115,19 @@ impl Disk {
         };
         self.sealed.push_back((listed, former.end));
         Ok(())
+    }
+
+    /// Has the next segment made when the open one is half full.
+    fn prepare(&mut self) {
+        if self.preparing.is_some() || self.open.end < segment::LENGTH / 2 {
+            return;
+        }
+        match Preparing::begin(&self.directory, self.open.number + 1) {
+            Ok(preparing) => self.preparing = Some(preparing),
+            Err(error) => {
+                tracing::warn!(%error, "the next segment of bindings is not made ahead");
+            }
+        }
     }
 
     /// Whether the oldest segment has to go.
@@ -212,6 +236,7 @@ impl Writer {
                 disk.cleaning = None;
                 continue;
             }
+            disk.prepare();
             disk.finish_cleaning(committed);
             if disk.cleaning.is_some() || disk.is_wasteful(self.table.live()) {
                 let shared = &self.shared;
@@ -224,7 +249,9 @@ impl Writer {
             return;
         };
         disk.finish_removal();
-        if let Err(error) = disk.open.sync() {
+        // A segment that was made and is not needed is the one to go on in at the next start.
+        let prepared = disk.preparing.take().map(Preparing::finish);
+        if let Err(error) = prepared.transpose().and_then(|_| disk.open.sync()) {
             tracing::warn!(%error, "the journal of bindings did not close cleanly");
         }
     }
