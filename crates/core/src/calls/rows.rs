@@ -66,6 +66,7 @@ struct Waiting {
 }
 
 /// What is to be done now.
+#[derive(Debug)]
 enum Next {
     Write(Vec<Part>),
     Wait(Instant),
@@ -85,7 +86,7 @@ impl Batch {
 }
 
 impl Waiting {
-    fn put(&mut self, call: CallNumber, batch: Batch) {
+    fn put(&mut self, call: CallNumber, batch: Batch, now: Instant) {
         if let Some((refused, _)) = self.refused.get_mut(&call) {
             refused.batch.append(batch);
             return;
@@ -98,7 +99,7 @@ impl Waiting {
         if part.batch.is_awaited {
             self.awaited.push(part);
         } else {
-            self.due.get_or_insert_with(|| Instant::now() + PATIENCE);
+            self.due.get_or_insert(now + PATIENCE);
             self.patient.push(part);
         }
     }
@@ -168,7 +169,7 @@ pub(crate) fn put(calls: &Arc<Inner>, shard: u8, call: CallNumber, batch: Batch)
     let is_awaited = batch.is_awaited;
     let is_written = {
         let mut waiting = rows.lock();
-        waiting.put(call, batch);
+        waiting.put(call, batch, Instant::now());
         mem::replace(&mut waiting.is_written, true)
     };
     if !is_written {
@@ -243,5 +244,106 @@ fn written(calls: &Inner, part: &Part) {
     }
     if part.batch.is_awaited {
         calls.live.tell(part.call, Input::Recorded(LegId::A));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn batch(url: &str, is_awaited: bool) -> Batch {
+        let callback = CallbackRow {
+            id: 0,
+            account: 1,
+            call: None,
+            flavor: store::Flavor::Plivo,
+            url: url.to_owned(),
+            method: store::HttpMethod::Post,
+            body: serde_json::Value::Null,
+            attempts: 0,
+            next_at: Timestamp::UNIX_EPOCH,
+            created: Timestamp::UNIX_EPOCH,
+        };
+        Batch {
+            rows: Vec::new(),
+            callbacks: vec![callback],
+            is_awaited,
+        }
+    }
+
+    fn to_write(waiting: &mut Waiting, now: Instant) -> Vec<Part> {
+        match waiting.next(now) {
+            Next::Write(parts) => parts,
+            next => panic!("nothing to write: {next:?}"),
+        }
+    }
+
+    /// The calls, and the order in which what they wrote would come to the store.
+    fn shape(parts: &[Part]) -> Vec<(u64, Vec<&str>)> {
+        parts
+            .iter()
+            .map(|part| {
+                let urls = part.batch.callbacks.iter().map(|row| row.url.as_str());
+                (part.call.0, urls.collect())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_a_call_waits_for_goes_at_once_and_the_rest_soon() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        waiting.put(CallNumber(1), batch("late", false), start);
+        waiting.put(CallNumber(2), batch("first", true), start);
+        assert_eq!(
+            shape(&to_write(&mut waiting, start)),
+            [(2, vec!["first"])]
+        );
+        let due = start + PATIENCE;
+        assert!(matches!(waiting.next(start), Next::Wait(at) if at == due));
+        waiting.put(CallNumber(2), batch("second", false), start + PATIENCE / 2);
+        assert_eq!(
+            shape(&to_write(&mut waiting, due)),
+            [(1, vec!["late"]), (2, vec!["second"])]
+        );
+        assert!(matches!(waiting.next(due), Next::Nothing));
+    }
+
+    #[test]
+    fn refused_rows_hold_up_their_own_call_alone() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        waiting.put(CallNumber(1), batch("first", true), start);
+        let mut refused = to_write(&mut waiting, start);
+        // Something came while it was tried, and something comes while it waits.
+        waiting.put(CallNumber(1), batch("second", false), start);
+        let mut part = refused.remove(0);
+        part.tries = 1;
+        waiting.put_back(part, start);
+        waiting.put(CallNumber(1), batch("third", false), start);
+        waiting.put(CallNumber(2), batch("other", true), start);
+        assert_eq!(
+            shape(&to_write(&mut waiting, start)),
+            [(2, vec!["other"])]
+        );
+        let again = to_write(&mut waiting, start + FIRST_PAUSE);
+        assert_eq!(shape(&again), [(1, vec!["first", "second", "third"])]);
+        assert!(again.iter().all(|part| part.batch.is_awaited && part.tries == 1));
+    }
+
+    #[test]
+    fn pauses_grow_to_five_seconds() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        for (tries, millis) in [(1, 50), (2, 100), (7, 3200), (8, 5000), (129, 5000)] {
+            let part = Part {
+                call: CallNumber(1),
+                batch: batch("first", true),
+                tries,
+            };
+            waiting.put_back(part, start);
+            let due = start + Duration::from_millis(millis);
+            assert!(matches!(waiting.next(start), Next::Wait(at) if at == due), "{tries}");
+            assert_eq!(to_write(&mut waiting, due).len(), 1);
+        }
     }
 }
