@@ -296,10 +296,7 @@ mod tests {
         let (mut waiting, start) = (Waiting::default(), Instant::now());
         waiting.put(CallNumber(1), batch("late", false), start);
         waiting.put(CallNumber(2), batch("first", true), start);
-        assert_eq!(
-            shape(&to_write(&mut waiting, start)),
-            [(2, vec!["first"])]
-        );
+        assert_eq!(shape(&to_write(&mut waiting, start)), [(2, vec!["first"])]);
         let due = start + PATIENCE;
         assert!(matches!(waiting.next(start), Next::Wait(at) if at == due));
         waiting.put(CallNumber(2), batch("second", false), start + PATIENCE / 2);
@@ -322,13 +319,14 @@ mod tests {
         waiting.put_back(part, start);
         waiting.put(CallNumber(1), batch("third", false), start);
         waiting.put(CallNumber(2), batch("other", true), start);
-        assert_eq!(
-            shape(&to_write(&mut waiting, start)),
-            [(2, vec!["other"])]
-        );
+        assert_eq!(shape(&to_write(&mut waiting, start)), [(2, vec!["other"])]);
         let again = to_write(&mut waiting, start + FIRST_PAUSE);
         assert_eq!(shape(&again), [(1, vec!["first", "second", "third"])]);
-        assert!(again.iter().all(|part| part.batch.is_awaited && part.tries == 1));
+        assert!(
+            again
+                .iter()
+                .all(|part| part.batch.is_awaited && part.tries == 1)
+        );
     }
 
     #[test]
@@ -342,7 +340,10 @@ mod tests {
             };
             waiting.put_back(part, start);
             let due = start + Duration::from_millis(millis);
-            assert!(matches!(waiting.next(start), Next::Wait(at) if at == due), "{tries}");
+            assert!(
+                matches!(waiting.next(start), Next::Wait(at) if at == due),
+                "{tries}"
+            );
             assert_eq!(to_write(&mut waiting, due).len(), 1);
         }
     }
