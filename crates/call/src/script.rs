@@ -181,7 +181,7 @@ impl Reading {
         let before = self.passed.len();
         self.passed.retain(|passed| *passed != (leg, id));
         if self.passed.len() < before {
-            ctx.respond_refer(leg, id, status);
+            ctx.respond(leg, id, status);
         }
     }
 
@@ -195,7 +195,7 @@ impl Reading {
                 true => Status::REQUEST_TERMINATED,
                 false => Status::ACCEPTED,
             };
-            ctx.respond_refer(by, id, status);
+            ctx.respond(by, id, status);
         }
     }
 
@@ -386,7 +386,7 @@ impl Reading {
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
         self.rest.clear();
         for (leg, id) in self.passed.drain(..) {
-            ctx.respond_refer(leg, id, Status::REQUEST_TERMINATED);
+            ctx.respond(leg, id, Status::REQUEST_TERMINATED);
         }
         if let Some(mut transfer) = self.transfer.take() {
             transfer.stop(ctx, end);
