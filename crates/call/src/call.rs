@@ -348,7 +348,9 @@ impl Call {
                     self.ctx.respond(distant, id, status);
                 }
             }
-            (Word::Responded { id, status }, Some(_)) => self.ctx.respond(to, id, status),
+            (Word::Responded { id, status }, Some(_)) => {
+                self.reading.responded(&mut self.ctx, to, id, status);
+            }
             (Word::Progress { id, status, reason }, Some(_)) => {
                 self.ctx.notify(to, id, status, reason);
             }
@@ -367,6 +369,9 @@ impl Call {
             // Who asked may have left: whom it leaves still waits for the answer.
             self.tell_script(Event::Found(replaced));
             return;
+        }
+        if matches!(event, SessionEvent::Ended { .. }) {
+            self.reading.left(&mut self.ctx, leg);
         }
         if leg == LegId::A && self.ctx.wire(leg) == Wire::Gone {
             // A refusal may still wait for the caller's row; a session that is gone gets none.

@@ -22,6 +22,8 @@ pub(crate) struct Reading {
     rest: VecDeque<Verb>,
     /// What a REFER of one of the two that talk has begun.
     transfer: Option<Box<Transfer>>,
+    /// REFERs that the call of who is left answers: whose leg they came on, their names. A session lets eight wait.
+    passed: Vec<(LegId, RequestId)>,
 }
 
 #[derive(Debug)]
@@ -46,6 +48,7 @@ impl Reading {
             state: State::Over,
             rest: VecDeque::new(),
             transfer: None,
+            passed: Vec::new(),
         };
         let end = match script {
             Script::Application {
@@ -88,6 +91,7 @@ impl Reading {
             }
             if transfer.is_ended_by(&event) {
                 let end = End::with_status(Cause::Canceled, HangupSource::Platform, 487);
+                transfer.accept(ctx);
                 transfer.stop(ctx, end);
                 self.transferred(ctx, Stand::Failed(end));
             }
@@ -144,7 +148,12 @@ impl Reading {
         };
         if ctx.is_distant(survivor) {
             // The call of who is left carries it out.
-            let Transferor { endpoint, name, .. } = by;
+            let Transferor {
+                leg,
+                endpoint,
+                name,
+            } = by;
+            self.passed.push((leg, id));
             let refer = Box::new(refer);
             ctx.say_to(
                 survivor,
@@ -159,6 +168,35 @@ impl Reading {
         }
         self.transfer = Transfer::start(ctx, dialing, by, survivor, (id, refer)).map(Box::new);
         Ok(())
+    }
+
+    /// The call of who is left answers a REFER that was passed on to it.
+    pub(crate) fn responded(
+        &mut self,
+        ctx: &mut Context,
+        leg: LegId,
+        id: RequestId,
+        status: Status,
+    ) {
+        let before = self.passed.len();
+        self.passed.retain(|passed| *passed != (leg, id));
+        if self.passed.len() < before {
+            ctx.respond(leg, id, status);
+        }
+    }
+
+    /// A leg leaves: its own REFERs that were passed on are accepted, because this call is over before their answers come;
+    /// those that it was to answer are refused.
+    pub(crate) fn left(&mut self, ctx: &mut Context, leg: LegId) {
+        let is_distant = ctx.is_distant(leg);
+        let concerns = |(by, _): &mut (LegId, RequestId)| is_distant || *by == leg;
+        for (by, id) in self.passed.extract_if(.., concerns) {
+            let status = match is_distant {
+                true => Status::REQUEST_TERMINATED,
+                false => Status::ACCEPTED,
+            };
+            ctx.respond(by, id, status);
+        }
     }
 
     /// Lets a leg of another call talk in the place of one of ours, or tells why not. Where the replaced one is not ours, it
@@ -211,6 +249,7 @@ impl Reading {
             referred_by: None,
             before: None,
             on_trial: true,
+            owed: None,
         };
         let dialing = dialing.linked(ctx, Box::new(referral), near, distant);
         let (leg, end) = (ctx.leg_of(by), transfer::by_choice(by));
@@ -262,9 +301,12 @@ impl Reading {
 
     /// The transferor leaves before the transfer is over: who is left waits for it.
     pub(crate) fn transferor_left(&mut self, ctx: &mut Context, end: End) -> Option<End> {
-        let transfer = self.transfer.take()?;
+        let mut transfer = self.transfer.take()?;
         let by = transfer.by();
         let leg = ctx.leg_of(by);
+        if ctx.is_distant(by) {
+            transfer.forget();
+        }
         ctx.attempt_gone(by, None);
         match transfer.way {
             Way::Dialing(dialing) => self.take_over(ctx, dialing, end),
@@ -343,6 +385,9 @@ impl Reading {
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
         self.rest.clear();
+        for (leg, id) in self.passed.drain(..) {
+            ctx.respond(leg, id, Status::REQUEST_TERMINATED);
+        }
         if let Some(mut transfer) = self.transfer.take() {
             transfer.stop(ctx, end);
         }

@@ -69,7 +69,8 @@ pub(crate) enum Stand {
 }
 
 impl Transfer {
-    /// Accepts a REFER of a leg that talks with another one, and begins to carry it out.
+    /// Begins to carry out a REFER of a leg that talks with another one, and accepts it: one with Replaces only when the
+    /// other call has heard of it, so that nothing the transferor does after our 202 comes before that.
     pub(crate) fn start(
         ctx: &mut Context,
         dialing: &Dialing,
@@ -83,7 +84,9 @@ impl Transfer {
             endpoint,
             name,
         } = transferor;
-        ctx.respond(by, id, Status::ACCEPTED);
+        if refer.to.replaces.is_none() {
+            ctx.respond(by, id, Status::ACCEPTED);
+        }
         let hands_over = by == ctx.served();
         let heir = hands_over.then(|| ctx.survivor(survivor)).flatten();
         let target = refer.to.uri.to_string();
@@ -93,6 +96,7 @@ impl Transfer {
                 referred_by: refer.referred_by.as_ref().map(|_| name.clone()),
                 before: None,
                 on_trial: true,
+                owed: None,
             })
         };
         let way = match (refer.to.replaces, ctx.transfer.clone()) {
@@ -237,6 +241,20 @@ impl Transfer {
         ctx.notify(self.by, self.refer, status, reason);
     }
 
+    /// Accepts the REFER, if that is still to be done: why nothing comes of it is told after that.
+    pub(crate) fn accept(&mut self, ctx: &mut Context) {
+        if let Way::Dialing(dialing) = &mut self.way {
+            dialing.answer_refer(ctx, Status::ACCEPTED);
+        }
+    }
+
+    /// Leaves the answer of the REFER to the call of who transfers.
+    pub(crate) fn forget(&mut self) {
+        if let Way::Dialing(dialing) = &mut self.way {
+            dialing.forget_refer();
+        }
+    }
+
     /// Gives up what is open, because the survivor or the whole call ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
         if let Way::Dialing(dialing) = &mut self.way {
@@ -277,6 +295,22 @@ impl Context {
             status,
             sdp: None,
             headers,
+        };
+        self.outputs.push_back(Output::Sip(command));
+    }
+
+    /// Answers a REFER; who has left waits for that too (the session outlives its BYE until then), but not in another call,
+    /// which has answered it by itself.
+    pub(crate) fn respond_refer(&mut self, id: LegId, request: RequestId, status: Status) {
+        if self.wire(id) == Wire::Up {
+            return self.respond(id, request, status);
+        }
+        let command = sip::Command::RespondInDialog {
+            session: self.session(id),
+            request,
+            status,
+            sdp: None,
+            headers: Vec::new(),
         };
         self.outputs.push_back(Output::Sip(command));
     }

@@ -155,11 +155,11 @@ fn an_attended_transfer_across_two_calls_joins_a_third_one() {
     call.reads(
         r#"
    6.000 < Across(A, Refer 7 to sip:carol@d.example by <sip:carol@d.example>, endpoint 3)
-   6.000 > Across(A to 9.A, Responded 7 202)
    6.000 > Find(2, call-2;to-tag=x;from-tag=y)
    6.000 < Found(2, 11.1)
    6.000 > Across(A to 11.1, Join for 11.1)
    6.000 < Across(A, Joined for 11.1)
+   6.000 > Across(A to 9.A, Responded 7 202)
    6.000 > Bridge(A, 11.A)
    6.000 > Offer(A like 11.A, to talk)
    6.000 > Across(A to 9.A, Progress 7 200)
@@ -250,4 +250,54 @@ fn a_third_call_takes_the_place_of_who_talks_across_two() {
    9.000 > Over"#,
     );
     call.is_over();
+}
+
+#[test]
+fn a_refer_that_was_passed_on_is_answered_once() {
+    let status = Status::ACCEPTED;
+    let id = sip::RequestId(91);
+    // Who sent it leaves right behind it: what its answer is comes too late.
+    let mut call = across();
+    call.at(6.0).refers(0, 91, TARGET).cut();
+    call.bye(0);
+    call.hears(0, other(0), Word::Responded { id, status });
+    call.reads(
+        r#"
+   6.000 < Bye(A)
+   6.000 > Respond(A, 91, 202)
+   6.000 > Across(A to 9.A, Gone)
+   6.000 > Close(A)
+   6.000 < Closed(A)
+   6.000 > Cdr(A, 4000 Caller, Completed, 2 s, 60 billed, 200)
+   6.000 > Notify(Hangup 4000, http://c/hangup, Completed)
+   6.000 > Over
+   6.000 < Across(A, Responded 91 202)"#,
+    );
+    // Who is left leaves before the answer.
+    let mut call = across();
+    call.at(6.0).refers(0, 91, TARGET).cut();
+    call.hears(0, other(0), Word::Gone);
+    call.reads(
+        r#"
+   6.000 < Across(A, Gone)
+   6.000 > Respond(A, 91, 487)
+   6.000 > Unbridge(A)
+   6.000 > Hangup(A)
+   6.000 > Close(A)
+   6.000 < Closed(A)
+   6.000 > Cdr(A, 4010 AnswerXml, Completed, 2 s, 60 billed, 200)
+   6.000 > Notify(Hangup 4010, http://c/hangup, Completed)
+   6.000 > Over"#,
+    );
+}
+
+#[test]
+fn a_transferor_in_another_call_that_has_left_is_answered_there() {
+    let mut call = across();
+    call.at(6.0).hears(0, other(0), word_of_refer(TARGET));
+    call.hears(0, other(0), Word::Gone);
+    call.found(2, Some(third(1)));
+    let replaced = third(1);
+    call.hears(0, third(0), Word::Joined { replaced });
+    assert!(!call.text().contains("Responded"), "{}", call.text());
 }

@@ -37,11 +37,11 @@ fn an_attended_transfer_joins_the_caller_with_a_leg_of_another_call() {
     call.reads(
         r#"
    5.000 < Refer(1, 90, sip:carol@d.example)
-   5.000 > Respond(1, 90, 202)
    5.000 > Find(1, call-2;to-tag=x;from-tag=y)
    5.000 < Found(1, 9.1)
    5.000 > Across(A to 9.1, Join for 9.1)
    5.100 < Across(A, Joined for 9.1)
+   5.100 > Respond(1, 90, 202)
    5.100 > Bridge(A, 9.A)
    5.100 > Offer(A like 9.A, to talk)
    5.100 > Notify(1, 90, 200)
@@ -96,11 +96,11 @@ fn an_attended_transfer_by_the_caller_joins_the_callee_with_it() {
     call.reads(
         r#"
    5.000 < Refer(A, 90, sip:carol@d.example)
-   5.000 > Respond(A, 90, 202)
    5.000 > Find(A, call-2;to-tag=x;from-tag=y)
    5.000 < Found(A, 9.1)
    5.000 > Across(1 to 9.1, Join for 9.1)
    5.100 < Across(1, Joined for 9.1)
+   5.100 > Respond(A, 90, 202)
    5.100 > Bridge(1, 9.A)
    5.100 > Offer(1 like 9.A, to talk)
    5.100 > Notify(A, 90, 200)
@@ -137,7 +137,6 @@ fn a_transferor_that_leaves_at_once_is_not_waited_for() {
     call.reads(
         r#"
    5.000 < Refer(A, 90, sip:carol@d.example)
-   5.000 > Respond(A, 90, 202)
    5.000 > Find(A, call-2;to-tag=x;from-tag=y)
    5.000 < Bye(A)
    5.000 > Close(A)
@@ -147,6 +146,7 @@ fn a_transferor_that_leaves_at_once_is_not_waited_for() {
    5.000 < Found(A, 9.1)
    5.000 > Across(1 to 9.1, Join for 9.1)
    5.000 < Across(1, Joined for 9.1)
+   5.000 > Respond(A, 90, 202)
    5.000 > Bridge(1, 9.A)
    5.000 > Offer(1 like 9.A, to talk)
    5.000 < Offered(1)
@@ -175,28 +175,28 @@ fn a_dialog_that_is_not_there_leaves_the_two_talking() {
     call.reads(
         r#"
    5.000 < Refer(1, 90, sip:carol@d.example)
-   5.000 > Respond(1, 90, 202)
    5.000 > Find(1, call-2;to-tag=x;from-tag=y)
    5.000 < Found(1, none)
+   5.000 > Respond(1, 90, 202)
    5.000 > Notify(1, 90, 481)
    6.000 < Refer(1, 91, sip:carol@d.example)
-   6.000 > Respond(1, 91, 202)
    6.000 > Find(1, call-2;to-tag=x;from-tag=y)
    6.000 < Found(1, A)
+   6.000 > Respond(1, 91, 202)
    6.000 > Notify(1, 91, 481)
    7.000 < Refer(1, 92, sip:carol@d.example)
-   7.000 > Respond(1, 92, 202)
    7.000 > Find(1, call-2;to-tag=x;from-tag=y)
    7.000 < Found(1, 9.1)
    7.000 > Across(A to 9.1, Join for 9.1)
    7.000 < Across(A, Declined for 9.1, 403)
+   7.000 > Respond(1, 92, 202)
    7.000 > Notify(1, 92, 403)
    8.000 < Refer(1, 93, sip:carol@d.example)
-   8.000 > Respond(1, 93, 202)
    8.000 > Find(1, call-2;to-tag=x;from-tag=y)
    8.000 < Found(1, 9.1)
    8.000 > Across(A to 9.1, Join for 9.1)
   18.000 < Due
+   18.000 > Respond(1, 93, 202)
   18.000 > Notify(1, 93, 408)
   19.000 < Across(A, Joined for 9.1)
   19.000 > Across(A to 9.A, Gone)"#,
@@ -429,11 +429,11 @@ fn who_is_transferred_to_a_phone_that_still_rings_waits_for_it() {
     call.reads(
         r#"
    5.000 < Refer(1, 90, sip:carol@d.example)
-   5.000 > Respond(1, 90, 202)
    5.000 > Find(1, call-2;to-tag=x;from-tag=y)
    5.000 < Found(1, 9.A)
    5.000 > Across(A to 9.A, Join for 9.A)
    5.000 < Across(A, Rings for 9.A, 25 s)
+   5.000 > Respond(1, 90, 202)
    5.000 > Notify(1, 90, 180)
    9.000 < Across(A, Joined for 9.A)
    9.000 > Bridge(A, 9.1)
@@ -481,30 +481,30 @@ fn a_phone_that_still_rings_and_refuses_leaves_the_two_talking() {
     call.reads(
         r#"
    5.000 < Refer(1, 90, sip:carol@d.example)
-   5.000 > Respond(1, 90, 202)
    5.000 > Find(1, call-2;to-tag=x;from-tag=y)
    5.000 < Found(1, 9.A)
    5.000 > Across(A to 9.A, Join for 9.A)
    5.000 < Across(A, Rings for 9.A, 5 s)
+   5.000 > Respond(1, 90, 202)
    5.000 > Notify(1, 90, 180)
    6.000 < Across(A, Declined for 9.A, 486)
    6.000 > Notify(1, 90, 486)
    7.000 < Refer(1, 91, sip:carol@d.example)
-   7.000 > Respond(1, 91, 202)
    7.000 > Find(1, call-2;to-tag=x;from-tag=y)
    7.000 < Found(1, 9.A)
    7.000 > Across(A to 9.A, Join for 9.A)
    7.000 < Across(A, Rings for 9.A, 5 s)
+   7.000 > Respond(1, 91, 202)
    7.000 > Notify(1, 91, 180)
   22.000 < Due
   22.000 > Across(A to 9.A, Gone)
   22.000 > Notify(1, 91, 408)
   23.000 < Refer(1, 92, sip:carol@d.example)
-  23.000 > Respond(1, 92, 202)
   23.000 > Find(1, call-2;to-tag=x;from-tag=y)
   23.000 < Found(1, 9.A)
   23.000 > Across(A to 9.A, Join for 9.A)
   23.000 < Across(A, Rings for 9.A, 5 s)
+   23.000 > Respond(1, 92, 202)
   23.000 > Notify(1, 92, 180)
   24.000 < Bye(A)
   24.000 > Across(A to 9.A, Gone)
@@ -609,6 +609,57 @@ fn who_waits_for_the_callee_may_leave() {
    3.000 < Closed(1)
    3.000 > Cdr(1, 1000 Caller, Cancel, 0 s, 0 billed, 487)
    3.000 > Over"#,
+    );
+    call.is_over();
+}
+
+#[test]
+fn a_refer_whose_dialog_nobody_looks_up_is_answered_in_time() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, TARGET).at(16.0);
+    call.reads(
+        r#"
+   5.000 < Refer(1, 90, sip:carol@d.example)
+   5.000 > Find(1, call-2;to-tag=x;from-tag=y)
+  15.000 < Due
+  15.000 > Respond(1, 90, 202)
+  15.000 > Notify(1, 90, 408)"#,
+    );
+}
+
+#[test]
+fn a_refer_is_refused_when_the_call_ends_before_the_other_one_has_heard_of_it() {
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, TARGET).found(1, Some(other(0)));
+    call.cut().at(6.0).bye(0);
+    call.reads(
+        r#"
+   6.000 < Bye(A)
+   6.000 > Respond(1, 90, 487)
+   6.000 > Hangup(1)
+   6.000 > Close(1)
+   6.000 > Close(A)
+   6.000 < Closed(1)
+   6.000 > Cdr(1, 4000 Caller, Completed, 2 s, 60 billed, 200)
+   6.000 < Closed(A)
+   6.000 > Cdr(A, 4000 Caller, Completed, 2 s, 60 billed, 200)
+   6.000 > Notify(Hangup 4000, http://c/hangup, Completed)
+   6.000 > Over"#,
+    );
+    call.is_over();
+    // The same when the transferor has left before.
+    let mut call = Ladder::talking();
+    call.at(5.0).refers(1, 90, TARGET).bye(1).cut();
+    call.at(6.0).bye(0);
+    call.reads(
+        r#"
+   6.000 < Bye(A)
+   6.000 > Respond(1, 90, 487)
+   6.000 > Close(A)
+   6.000 < Closed(A)
+   6.000 > Cdr(A, 4000 Caller, Completed, 2 s, 60 billed, 200)
+   6.000 > Notify(Hangup 4000, http://c/hangup, Completed)
+   6.000 > Over"#,
     );
     call.is_over();
 }

@@ -502,8 +502,16 @@ impl World {
             return self.check(false, "a command that calls do not give");
         };
         let leg = leg_of(*session).1;
+        // A REFER outlives the BYE of who sent it.
+        let answers_refer = matches!(
+            &command,
+            RespondInDialog {
+                status: Status::ACCEPTED | Status::REQUEST_TERMINATED,
+                ..
+            }
+        );
         self.check(
-            !self.known_gone.contains(&leg),
+            answers_refer || !self.known_gone.contains(&leg),
             "no command to a leg that is gone",
         );
         let overdue = self.at >= Duration::from_secs(10);

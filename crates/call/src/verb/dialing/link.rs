@@ -15,7 +15,8 @@ use crate::leg::{End, LegId};
 use crate::verb::dial::{Dial, Target, TargetKind};
 use crate::verb::{Referral, Step};
 
-/// How long it may take to find the other call and to hear from it.
+/// How long it may take to find the other call and to hear from it: a REFER waits for its answer until then, much less
+/// than its transaction lasts (RFC 3261 §17.1.2.2: Timer F, 32 s).
 const LINK_LIMIT: Duration = Duration::from_secs(10);
 
 /// The steps to a leg of another call.
@@ -63,11 +64,12 @@ impl Dialing {
     pub(crate) fn find(
         &self,
         ctx: &mut Context,
-        referral: Box<Referral>,
+        mut referral: Box<Referral>,
         by: LegId,
         wanted: (RequestId, Replaces),
     ) -> Self {
         let (request, replaces) = wanted;
+        referral.owed = Some((by, request));
         let dial = self.referred(&referral);
         let dialing = Self::linking(dial, Some(referral));
         ctx.set_timer(Timer::Verb, LINK_LIMIT);
@@ -193,6 +195,7 @@ impl Dialing {
 
     /// The other call has answered.
     pub(super) fn heard_across(&mut self, ctx: &mut Context, from: SessionId, word: &Word) -> Step {
+        self.answer_refer(ctx, Status::ACCEPTED);
         match word {
             Word::Joined { .. } => {
                 let near = self.near(ctx);
@@ -216,8 +219,10 @@ impl Dialing {
         }
     }
 
-    /// Nothing came of it.
+    /// Nothing came of it. The transferor is told so in a NOTIFY: 481 or 408 as the answer of its REFER would end its own
+    /// dialog (RFC 5057 §5.1), and a 408 is not to be sent at all (RFC 4320 §4.2).
     pub(super) fn not_linked(&mut self, ctx: &mut Context, status: Status) -> Step {
+        self.answer_refer(ctx, Status::ACCEPTED);
         let end = End::with_status(Cause::RoutingError, HangupSource::Platform, status.0);
         self.finish(ctx, DialStatus::Failed, end, None)
     }

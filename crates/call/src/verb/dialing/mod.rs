@@ -305,6 +305,7 @@ impl Dialing {
 
     /// Undoes what is open, because the caller's leg ends.
     pub(crate) fn stop(&mut self, ctx: &mut Context, end: End) {
+        self.answer_refer(ctx, Status::REQUEST_TERMINATED);
         self.let_go(ctx);
         let summary = self.summary_of(ctx, end);
         if summary.is_some() {

@@ -3,7 +3,7 @@
 //! It runs on trial beside the Dial whose two sides still talk. When it has brought somebody, or when the transferor leaves,
 //! it takes that Dial's place.
 
-use sip::Text;
+use sip::{RequestId, Status, Text};
 use uuid::Uuid;
 
 use super::{Callee, CalleeState, Dialing, State};
@@ -24,6 +24,8 @@ pub(crate) struct Referral {
     pub(crate) before: Option<Uuid>,
     /// Whether the two that talked before go on if nobody is reached.
     pub(crate) on_trial: bool,
+    /// The REFER that is answered when the other call has heard of it: whose leg it came on, its name.
+    pub(crate) owed: Option<(LegId, RequestId)>,
 }
 
 impl Referral {
@@ -151,10 +153,29 @@ impl Dialing {
         self.referral.as_mut()?.survivor.take()
     }
 
+    /// Answers the REFER that made this Dial, if it is not answered yet.
+    pub(crate) fn answer_refer(&mut self, ctx: &mut Context, status: Status) {
+        let owed = self
+            .referral
+            .as_mut()
+            .and_then(|referral| referral.owed.take());
+        if let Some((by, id)) = owed {
+            ctx.respond_refer(by, id, status);
+        }
+    }
+
+    /// Leaves the answer of the REFER to the call of who transfers, which is over.
+    pub(crate) fn forget_refer(&mut self) {
+        if let Some(referral) = &mut self.referral {
+            referral.owed = None;
+        }
+    }
+
     /// Ends a Dial that was on trial.
     pub(crate) fn abandon(&mut self, ctx: &mut Context, end: End) {
         ctx.clear_timer(Timer::Verb);
         ctx.clear_timer(Timer::Turn);
+        self.answer_refer(ctx, Status::REQUEST_TERMINATED);
         self.let_go(ctx);
         self.state = State::Over;
         self.end_all(ctx, end);
