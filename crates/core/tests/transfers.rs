@@ -197,17 +197,19 @@ async fn two_calls_of_one_account_become_one_conversation() {
     let (a, b) = up(&mut world, ("alice", 5060), "bob", 1).await;
     let (other, c) = up(&mut world, ("alice", 5060), "carol", 2).await;
     refers(&world, a, 1, CONSULTED);
-    hears(&mut world, a, "respond 202").await;
     hears(&mut world, a, "find").await;
     found(&world, a, 1, other);
     let mut told = Vec::new();
-    for _ in 0..4 {
+    for _ in 0..5 {
         told.push(next(&mut world).await);
     }
+    let place = |what| told.iter().position(|(_, said)| said == what);
+    assert!(place("respond 202") < place("notify 200"), "{told:?}");
     told.sort();
     let mut wanted = vec![
         (a, "hang up".to_owned()),
         (a, "notify 200".to_owned()),
+        (a, "respond 202".to_owned()),
         (b, "re-INVITE".to_owned()),
         (other, "hang up".to_owned()),
     ];
@@ -264,9 +266,9 @@ async fn a_dialog_of_another_account_is_not_there() {
     bind_in(&mut world, &domain, "oscar", 5081).await;
     let (m, _) = up_in(&mut world, &domain, ("mallory", 5080), "oscar", 2).await;
     refers(&world, m, 1, CONSULTED);
-    hears(&mut world, m, "respond 202").await;
     hears(&mut world, m, "find").await;
     found(&world, m, 1, a);
+    hears(&mut world, m, "respond 202").await;
     hears(&mut world, m, "notify 481").await;
 
     let replaced = Replaced {
