@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 
 use crate::binding::Bindings;
 use crate::call::{self, Put};
+use crate::checkpoint::{self, Checkpoints};
 use crate::error::{Error, Result};
 use crate::seal::{Place, SealKey, Secret};
 
@@ -27,8 +28,6 @@ use crate::seal::{Place, SealKey, Secret};
 const QUEUE: usize = 8192;
 /// Jobs of one transaction.
 const BATCH: usize = 1000;
-/// Pages of 4 KiB that the log holds before they go into the database: a page that changes often goes there once.
-const CHECKPOINT: &str = "8000";
 /// How long one transaction takes in more jobs.
 const BATCH_TIME: Duration = Duration::from_millis(3);
 /// A batch of so many shows that there is much to write; then the next one waits for company.
@@ -112,7 +111,8 @@ impl Store {
             .await?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut writer = JoinSet::new();
-        writer.spawn(write_batches(connection, writing, jobs));
+        let checkpoints = (!in_memory(&config.url)).then(|| Checkpoints::start(writing.clone()));
+        writer.spawn(write_batches(connection, writing, jobs, checkpoints));
         Ok(Store(Arc::new(Inner {
             queue,
             read,
@@ -281,7 +281,7 @@ fn options(url: &str, durability: Durability) -> Result<SqliteConnectOptions> {
     let options = options.filename(path);
     Ok(options
         .journal_mode(SqliteJournalMode::Wal)
-        .pragma("wal_autocheckpoint", CHECKPOINT))
+        .pragma("wal_autocheckpoint", checkpoint::MOST_PAGES))
 }
 
 /// Fails when the database was sealed with another key.
@@ -311,6 +311,7 @@ async fn write_batches(
     mut connection: SqliteConnection,
     options: SqliteConnectOptions,
     mut jobs: mpsc::Receiver<Job>,
+    mut checkpoints: Option<Checkpoints>,
 ) {
     let (mut closing, mut busy) = (None, false);
     while closing.is_none() {
@@ -333,6 +334,12 @@ async fn write_batches(
         busy = batch.count >= BUSY;
         closing = batch.closing.take();
         batch.tell_all(outcome.err().map(|error| error.to_string()));
+        if let Some(checkpoints) = &mut checkpoints {
+            checkpoints.after_commit(&mut connection).await;
+        }
+    }
+    if let Some(checkpoints) = checkpoints {
+        checkpoints.finish().await;
     }
     jobs.close();
     // Whoever still waits hears `Closed` when his sender is dropped here.

@@ -10,6 +10,7 @@ mod binding;
 mod block;
 mod call;
 mod callback;
+mod checkpoint;
 mod column;
 mod domain;
 mod endpoint;

@@ -3,6 +3,8 @@
 #[expect(dead_code, reason = "each test file uses its share")]
 mod world;
 
+use std::time::Duration;
+
 use store::{Binding, BindingChange, Error, SealKey, Store};
 use tokio::sync::{mpsc, oneshot};
 use world::{Directory, account, at, binding, endpoint, in_memory, key};
@@ -270,4 +272,35 @@ async fn the_key_file_is_made_once_and_only_for_its_owner() {
         SealKey::from_file_or_create(&path),
         Err(Error::Key { .. })
     ));
+}
+
+#[tokio::test]
+async fn the_log_begins_anew_while_much_is_written() {
+    let directory = Directory::new();
+    let store = directory.open().await;
+    const VALUE: usize = 1 << 20;
+    const VALUES: usize = 100;
+    let value = "x".repeat(VALUE);
+    for number in 0..VALUES {
+        store
+            .set_meta("much", &format!("{number}{value}"))
+            .await
+            .unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let log = directory.path().join("offhook.db-wal");
+    let length = std::fs::metadata(&log).unwrap().len();
+    assert!(
+        length < (VALUE * VALUES) as u64,
+        "the log has {length} octets"
+    );
+    assert!(
+        store
+            .meta("much")
+            .await
+            .unwrap()
+            .unwrap()
+            .starts_with("99x")
+    );
+    store.close().await;
 }
