@@ -3,6 +3,7 @@
 # overload: twice the peak for SECONDS_OF_LOAD, with calls of registered users beside it: goodput, memory, calls completed.
 #   The server has one core and the generators another one, so that neither takes the other's time. A generator is hardly
 #   cheaper than the server, so BRAKES busy loops share the server's core: with four it has a fifth of it, before and under load.
+# Phones have addresses of their own, and threads of the server are chosen by them: 50 sockets.
 # usage: run-load.sh latency|overload
 # knobs: USERS (10000; at least 50000 for overload) SECONDS_OF_LOAD (60) CALLS_PER_SECOND (20) TIMES (2: of the peak) BRAKES (4) OFFHOOK
 . "$(dirname "$0")/lib.sh"
@@ -19,13 +20,13 @@ if [ "$1" = overload ]; then
   for brake in $(seq "${BRAKES:-4}"); do ${SUT_PIN:-} sh -c 'while :; do :; done' & PIDS+=($!); done
 fi
 load() { # label, arguments
-  $PIN "$SIPLOAD" register --server "$SUT" --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
+  $PIN "$SIPLOAD" register --server "$SUT" --sockets 50 --users "$USERS" --quiet --allow-errors --pid "$SUT_PID" --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
 }
 load warm --bind "$BENCH_IP:17000" --conc 64 --count 20000
 for many in 64 256 1024 1024; do load peak --bind "$BENCH_IP:17000" --conc "$many" --duration 4; done
 peak=$(python3 -c "import json;print(int(max(r['ok_per_s'] for r in map(json.loads, open('$J')) if r['label'] == 'peak')))")
 calls() { # label, arguments
-  $PIN "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --users "$CALLERS" --quiet --allow-errors --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
+  $PIN "$SIPLOAD" invite --server "$SUT" --bind "$BENCH_IP:17300" --rtp-bind "$BENCH_IP:17600" --sockets 50 --users "$CALLERS" --quiet --allow-errors --json "$J" --label "$1" "${@:2}" >"$BENCH_DIR/load.$1.txt"
 }
 case $1 in
   latency)

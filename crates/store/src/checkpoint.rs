@@ -3,6 +3,8 @@
 //! A checkpoint of thousands of pages takes as long as a dozen commits. Most of it is done on a connection of its own while commits
 //! go on; the log begins anew only when all of it has been moved, so the writer moves the few pages that have come meanwhile.
 
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -30,12 +32,13 @@ pub(crate) struct Checkpoints {
 }
 
 impl Checkpoints {
-    pub(crate) fn start(options: SqliteConnectOptions) -> Self {
+    /// Checkpoints of the database in this file.
+    pub(crate) fn start(options: SqliteConnectOptions, path: PathBuf) -> Self {
         // One waits while one is made: more are not needed.
         let (due, asked) = mpsc::channel(1);
         let rest = Arc::new(AtomicBool::new(false));
         let mut task = JoinSet::new();
-        task.spawn(beside(options, asked, Arc::clone(&rest)));
+        task.spawn(beside(options, path, asked, Arc::clone(&rest)));
         Self {
             due,
             last: Instant::now(),
@@ -68,9 +71,12 @@ impl Checkpoints {
 
 async fn beside(
     options: SqliteConnectOptions,
+    path: PathBuf,
     mut asked: mpsc::Receiver<()>,
     rest: Arc<AtomicBool>,
 ) {
+    let file = tokio::task::spawn_blocking(move || to_sync(&path)).await;
+    let file = file.ok().flatten();
     let mut connection = None;
     while asked.recv().await.is_some() {
         let moved = match &mut connection {
@@ -80,6 +86,11 @@ async fn beside(
                 Err(error) => Err(error),
             },
         };
+        if let Some(file) = file {
+            // SQLite syncs only what it has moved to the end: that is the writer's part, and should not be much. What fails here
+            // fails there again, and is told there.
+            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        }
         match moved {
             Ok(pages) if pages >= PAGES => rest.store(true, Ordering::Relaxed),
             Ok(_) => {}
@@ -93,6 +104,18 @@ async fn beside(
         && let Err(error) = connection.close().await
     {
         tracing::warn!(%error, "a connection of the database did not close cleanly");
+    }
+}
+
+/// The database's file, for nothing but its sync. It is never closed: that would release the locks that SQLite holds on it in
+/// this process, and another process could take the log away.
+fn to_sync(path: &Path) -> Option<&'static File> {
+    match File::open(path) {
+        Ok(file) => Some(Box::leak(Box::new(file))),
+        Err(error) => {
+            tracing::warn!(%error, "the file of the database does not open for its sync");
+            None
+        }
     }
 }
 

@@ -111,7 +111,8 @@ impl Store {
             .await?;
         let (queue, jobs) = mpsc::channel(QUEUE);
         let mut writer = JoinSet::new();
-        let checkpoints = (!in_memory(&config.url)).then(|| Checkpoints::start(writing.clone()));
+        let checkpoints =
+            database(&config.url).map(|path| Checkpoints::start(writing.clone(), path.into()));
         writer.spawn(write_batches(connection, writing, jobs, checkpoints));
         Ok(Store(Arc::new(Inner {
             queue,
