@@ -3,6 +3,7 @@
 import socket
 import ssl
 import tempfile
+import time
 
 import pytest
 
@@ -94,7 +95,8 @@ def test_calls_to_a_trunk_share_the_connection_that_the_first_one_opened(kind, t
             assert gateway.is_left_alone()
             assert second.bye() == 200
             rung.hears_bye()
-        # The carrier has closed: the next call opens another one.
+        # The carrier has closed, and the server has had time to see it: the next call opens another one.
+        time.sleep(0.3)
         call = alice.invite(NUMBER)
         with gateway.accept(server) as carrier:
             rung = carrier.incoming()
