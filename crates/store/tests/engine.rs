@@ -286,6 +286,7 @@ async fn the_log_begins_anew_while_much_is_written() {
             .set_meta("much", &format!("{number}{value}"))
             .await
             .unwrap();
+        // The log is moved by the clock, twice a second.
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let log = directory.path().join("offhook.db-wal");

@@ -6,6 +6,7 @@
 //! call waits for another one's.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -217,7 +218,7 @@ async fn write(calls: &Inner, rows: &Rows, parts: Vec<Part>) {
         }
         return;
     }
-    for mut part in parts {
+    for mut part in by_call(parts) {
         let batch = &part.batch;
         let (count, callbacks) = (batch.rows.len(), batch.callbacks.len());
         let put = calls
@@ -235,6 +236,23 @@ async fn write(calls: &Inner, rows: &Rows, parts: Vec<Part>) {
             tracing::error!(rows = count, callbacks, "the rows of a call are lost");
         }
     }
+}
+
+/// Joins the parts of each call: none of its rows is written when an earlier one is refused.
+fn by_call(parts: Vec<Part>) -> impl Iterator<Item = Part> {
+    let mut calls = BTreeMap::new();
+    for part in parts {
+        match calls.entry(part.call) {
+            Entry::Vacant(place) => {
+                place.insert(part);
+            }
+            Entry::Occupied(mut before) => {
+                let before: &mut Part = before.get_mut();
+                before.batch.append(part.batch);
+            }
+        }
+    }
+    calls.into_values()
 }
 
 /// Tells who waits for it.
@@ -327,6 +345,23 @@ mod tests {
                 .iter()
                 .all(|part| part.batch.is_awaited && part.tries == 1)
         );
+    }
+
+    #[test]
+    fn what_is_tried_alone_is_all_that_a_call_wrote() {
+        let (mut waiting, start) = (Waiting::default(), Instant::now());
+        waiting.put(CallNumber(1), batch("first", true), start);
+        waiting.put(CallNumber(2), batch("other", false), start);
+        waiting.put(CallNumber(1), batch("second", false), start);
+        waiting.put(CallNumber(1), batch("third", false), start);
+        let parts = to_write(&mut waiting, start + PATIENCE);
+        assert_eq!(parts.len(), 4);
+        let alone: Vec<_> = by_call(parts).collect();
+        assert_eq!(
+            shape(&alone),
+            [(1, vec!["first", "second", "third"]), (2, vec!["other"])]
+        );
+        assert!(alone[0].batch.is_awaited);
     }
 
     #[test]
